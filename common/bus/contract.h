@@ -1,0 +1,149 @@
+/*
+ * contract: every record that may cross the bus, named by its owner (the sender), with a typed pair of
+ * functions each: `bus_put_<kind>` writes it, `bus_get_<kind>` reads it. The talk graph is in
+ * ARCHITECTURE.md; a kind that arrives on a link it does not belong to makes the receiver reset the link.
+ *
+ * Kinds are appended, never reordered; BUS_CONTRACT_VERSION changes when the meaning of one changes.
+ *
+ * Request ids: 16 bits member, 6 bits proxy slot, 42 bits counter. A proxy counts from its microsecond clock
+ * and never from below the largest id that raft names in its HELLO.
+ */
+#ifndef QUORATE_COMMON_BUS_CONTRACT_H
+#define QUORATE_COMMON_BUS_CONTRACT_H
+
+#include "common/bus/bus.h"
+
+enum bus_kind {
+    BUS_NONE,
+
+    /* proxy -> raft: a write. id, method, body = an encoded InternalRaftRequest (common/request.h). */
+    BUS_PROXY_PROPOSE,
+    /* proxy -> raft: a linearizable read. proxy -> apply: a serializable one. id, method, body = request. */
+    BUS_PROXY_READ,
+    /* proxy -> raft and apply (both, where a request may be at either): forget id. A write stays valid. */
+    BUS_PROXY_CANCEL,
+    /* proxy -> apply: the client took `position` more bytes of the streamed answer id. */
+    BUS_PROXY_CONSUMED,
+    /* proxy -> raft: a cluster RPC or status. id, method (MEMBER_LIST, STATUS), body = request. */
+    BUS_PROXY_CLUSTER,
+
+    /* raft -> proxy: id will not be done. code = status. Sent for proposals and reads alike. */
+    BUS_RAFT_REFUSED,
+    /* raft -> proxy: the answer to BUS_PROXY_CLUSTER. id, code = status, body without header. */
+    BUS_RAFT_RESULT,
+    /* raft -> proxy, apply, maint: role, term, leader; whenever one of them changes and after each HELLO. */
+    BUS_RAFT_STATE,
+    /* raft -> apply: a committed entry, durable in this node's WAL, in index order without a gap. */
+    BUS_RAFT_ENTRY,
+    /* raft -> apply: a confirmed linearizable read, behind the entry it has to see. As BUS_PROXY_READ. */
+    BUS_RAFT_READ,
+
+    /* apply -> proxy: the outcome of a proposal or a read, whole or in chunks. */
+    BUS_APPLY_RESULT,
+    /* apply -> raft: position = applied index, epoch = durable index. At most one a round. */
+    BUS_APPLY_PROGRESS,
+    /* apply -> maint: the outcome of BUS_MAINT_CHECKPOINT: id, code, position = index inside the checkpoint. */
+    BUS_APPLY_CHECKPOINT,
+
+    /* maint -> apply: make a hard-linked checkpoint in the directory named by the body. id. */
+    BUS_MAINT_CHECKPOINT,
+
+    BUS_KIND_COUNT
+};
+const char *bus_kind_name(uint16_t kind);
+
+static inline uint64_t bus_request_id(uint64_t member, uint8_t slot, uint64_t counter)
+{
+    return (member & 0xffff) << 48 | (uint64_t)(slot & 0x3f) << 42 | (counter & ((UINT64_C(1) << 42) - 1));
+}
+static inline uint16_t bus_id_member(uint64_t id)
+{
+    return (uint16_t)(id >> 48);
+}
+static inline uint8_t bus_id_slot(uint64_t id)
+{
+    return (uint8_t)(id >> 42 & 0x3f);
+}
+static inline uint64_t bus_id_counter(uint64_t id)
+{
+    return id & ((UINT64_C(1) << 42) - 1);
+}
+
+/* BUS_PROXY_PROPOSE, BUS_PROXY_READ, BUS_RAFT_READ, BUS_PROXY_CLUSTER, and CANCEL (id alone). */
+struct bus_request {
+    uint64_t id;
+    uint16_t method;        /* enum method */
+    uint32_t time_left;     /* ms */
+    uint64_t auth_revision;
+    struct bytes user;      /* empty: no auth */
+    struct bytes body;
+};
+bool bus_put_request(struct bus_link *link, enum bus_kind kind, const struct bus_request *request);
+bool bus_get_request(const struct bus_record *record, struct bus_request *out);
+
+bool bus_put_cancel(struct bus_link *link, uint64_t id);
+bool bus_put_consumed(struct bus_link *link, uint64_t id, uint64_t bytes);
+
+/* BUS_RAFT_STATE */
+enum raft_role_kind { RAFT_FOLLOWER, RAFT_CANDIDATE, RAFT_LEADER, RAFT_LEARNER };
+struct bus_raft_state {
+    uint16_t role; /* enum raft_role_kind */
+    uint64_t term;
+    uint64_t leader; /* member id, 0: none */
+    uint64_t commit;
+    uint64_t member, cluster; /* our ids */
+};
+bool bus_put_raft_state(struct bus_link *link, const struct bus_raft_state *state);
+bool bus_get_raft_state(const struct bus_record *record, struct bus_raft_state *out);
+
+/* BUS_RAFT_ENTRY: raftpb.Entry. type 0 normal, 1 ConfChange, 2 ConfChangeV2. data empty: a leader's no-op. */
+struct bus_entry {
+    uint64_t index, term;
+    uint16_t type;
+    struct bytes data;
+};
+bool bus_put_entry(struct bus_link *link, const struct bus_entry *entry);
+bool bus_get_entry(const struct bus_record *record, struct bus_entry *out);
+
+/*
+ * BUS_APPLY_RESULT. The body is the encoded response message without its header (field 1). An answer too
+ * large for one record comes as several records of the same id: `more` on all but the last; the first names
+ * the length of the whole, so that the proxy can write gRPC's prefix. RANGE_STREAM answers are a sequence of
+ * whole RangeStreamResponse payloads, each with `more` but the last, total 0.
+ * BUS_RAFT_RESULT uses the same shape.
+ */
+struct bus_result {
+    uint64_t id;
+    uint16_t status;   /* enum status */
+    bool more;
+    bool header;       /* RANGE_STREAM: this part carries the header; unary: set on the first part */
+    uint64_t revision; /* store revision for the header */
+    uint64_t total;    /* length of the whole body; on the first part of several */
+    uint64_t term;     /* raft term of the entry, or 0 */
+    struct bytes body;
+};
+bool bus_put_result(struct bus_link *link, enum bus_kind kind, const struct bus_result *result);
+/* Builds the body in place: append to the buffer between the calls. NULL when the link is down. */
+struct buffer *bus_begin_result(struct bus_link *link);
+void bus_commit_result(struct bus_link *link, enum bus_kind kind, const struct bus_result *result);
+bool bus_get_result(const struct bus_record *record, struct bus_result *out);
+
+struct bus_progress {
+    uint64_t applied, durable; /* indexes */
+};
+bool bus_put_progress(struct bus_link *link, const struct bus_progress *progress);
+bool bus_get_progress(const struct bus_record *record, struct bus_progress *out);
+
+/* BUS_MAINT_CHECKPOINT (directory in body) and BUS_APPLY_CHECKPOINT (status, index). */
+struct bus_checkpoint {
+    uint64_t id, index;
+    uint16_t status; /* 0 done, else errno-like: the text is in directory */
+    struct bytes directory;
+};
+bool bus_put_checkpoint(struct bus_link *link, enum bus_kind kind, const struct bus_checkpoint *checkpoint);
+bool bus_get_checkpoint(const struct bus_record *record, struct bus_checkpoint *out);
+
+/* Socket names in the runtime directory, e.g. "raft.proxy-0", "apply.maint". Fits any buffer of 32 bytes. */
+void bus_socket_name(char out[32], enum bus_role listener, enum bus_role dialer, uint8_t dialer_slot);
+
+#endif
