@@ -10,6 +10,7 @@
 #define QUORATE_COMMON_CONFIG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct config {

@@ -132,6 +132,7 @@ void service_run(struct service *service, unsigned period_ms, void (*tick)(void 
     for (;;) {
         uint64_t now = clock_monotonic_us() / 1000;
         if (now >= next) {
+            metrics_tick();
             tick(context, now);
             /* After a pause (suspended machine, stopped process) ticks are not made up for. */
             next = next + period_ms > now ? next + period_ms : now + period_ms;
