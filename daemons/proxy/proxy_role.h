@@ -67,8 +67,8 @@ struct proxy_call {
     uint16_t method; /* enum method */
     uint64_t auth_revision;
     struct bytes user, body;
-    uint64_t
-        deadline_us; /* the client's own deadline, absolute; 0: none. Passing it: STATUS_DEADLINE_EXCEEDED */
+    /* The client's own deadline, absolute; 0: none. When it passes: STATUS_DEADLINE_EXCEEDED. */
+    uint64_t deadline_us;
     /*
      * Called for every part, at the latest with a failure; never from inside proxy_role_cancel(), but
      * possibly from inside proxy_role_call(). After a part without `more` the role does not know the call any
@@ -78,13 +78,14 @@ struct proxy_call {
 
     /* The role's. */
     struct proxy_role *role; /* NULL: not under way */
-    uint64_t id;             /* 0: not sent */
+    uint64_t id;             /* 0: not on a link */
     uint64_t expires_us;     /* the earlier of deadline_us and the server's limit */
     uint8_t state;
-    bool body_needed; /* false after a write was put on the link: the caller may free the body */
-    uint64_t unacknowledged;
-    struct proxy_call *timer_next, *timer_previous; /* in its slot of the timer wheel */
-    struct proxy_call *next, *previous;             /* in the queue of waiting calls */
+    bool body_needed; /* false once a write was put on the link: the caller may free the body */
+    uint16_t end_status;
+    uint16_t timer_slot;
+    struct proxy_call *timer_next, *timer_previous; /* in a slot of the timer wheel */
+    struct proxy_call *next, *previous;             /* in the queue of calls that wait for a link */
 };
 
 struct proxy_role *proxy_role_new(const struct proxy_role_config *config);
