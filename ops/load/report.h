@@ -1,0 +1,12 @@
+/* report: a bench result as text for a person or as one JSON object for a script. */
+#ifndef QUORATE_LOAD_REPORT_H
+#define QUORATE_LOAD_REPORT_H
+
+#include "ops/load/bench.h"
+
+#include <stdio.h>
+
+void report_text(FILE *out, const struct bench_options *options, const struct bench_result *result);
+void report_json(FILE *out, const struct bench_options *options, const struct bench_result *result);
+
+#endif
