@@ -55,6 +55,26 @@ void combiner_post(struct combiner *combiner, struct combiner_event *event)
         run_rounds(combiner);
 }
 
+void combiner_queue(struct combiner *combiner, struct combiner_event *event)
+{
+    event->next = NULL;
+    pthread_mutex_lock(&combiner->lock);
+    *combiner->tail = event;
+    combiner->tail = &event->next;
+    pthread_mutex_unlock(&combiner->lock);
+}
+
+void combiner_run(struct combiner *combiner)
+{
+    pthread_mutex_lock(&combiner->lock);
+    bool run = !combiner->busy && combiner->head != NULL;
+    if (run)
+        combiner->busy = true;
+    pthread_mutex_unlock(&combiner->lock);
+    if (run)
+        run_rounds(combiner);
+}
+
 void combiner_enter(struct combiner *combiner)
 {
     pthread_mutex_lock(&combiner->lock);

@@ -39,6 +39,13 @@ void combiner_init(struct combiner *combiner, void (*end_round)(void *), void (*
 /* Queues the event; runs rounds until the queue is empty if the role is idle. */
 void combiner_post(struct combiner *combiner, struct combiner_event *event);
 /*
+ * combiner_post in two steps, for a poster that must let the next event come in between: queue fixes the
+ * event's place in the order without running anything; run then does what post would have done. After a queue
+ * there must be a run, by any thread, or the event waits for the next one.
+ */
+void combiner_queue(struct combiner *combiner, struct combiner_event *event);
+void combiner_run(struct combiner *combiner);
+/*
  * For a thread that has work of its own which is no event (the epoll loop with its ready sockets): enter
  * waits until the role is free, leave runs end_round and all rounds that queued meanwhile, then `after`.
  */

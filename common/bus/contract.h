@@ -51,6 +51,8 @@ enum bus_kind {
     BUS_KIND_COUNT
 };
 const char *bus_kind_name(uint16_t kind);
+/* The talk graph: may `sender` send this kind to `receiver`? The link asks, both ways. */
+bool bus_kind_belongs(uint16_t kind, enum bus_role sender, enum bus_role receiver);
 
 static inline uint64_t bus_request_id(uint64_t member, uint8_t slot, uint64_t counter)
 {

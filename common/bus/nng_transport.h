@@ -21,13 +21,14 @@ struct nng_transport;
 /*
  * Opens one socket. listen: we own the name and listen on "ipc://<socket_name>", else we dial (and redial for
  * ever, 10 to 200 ms). The handler is the role's. Returns NULL and logs when the name cannot be listened on
- * (a live process holds it). The link is in nng_transport_link().
+ * (a live process holds it). The link is in nng_transport_link(). Callbacks may run before this returns: open
+ * between combiner_enter and combiner_leave, so that none does before the role knows all its links.
  */
 struct nng_transport *nng_transport_open(const char *socket_name, bool listen, struct combiner *combiner,
                                          enum bus_role own_role, uint8_t own_slot, enum bus_role peer_role,
                                          uint8_t peer_slot, uint64_t incarnation, struct bus_handler handler);
 struct bus_link *nng_transport_link(struct nng_transport *transport);
-/* Call about every 100 ms from any thread outside the combiner: revives a deaf listener. */
+/* Call about every 100 ms, outside the combiner, always from the same thread: revives a deaf listener. */
 void nng_transport_tick(struct nng_transport *transport, uint64_t now_ms);
 
 #endif

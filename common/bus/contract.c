@@ -1,0 +1,219 @@
+/*
+ * contract: where each kind keeps its fields in the fixed record header, and which edge of the talk graph it
+ * belongs to. See contract.h for what they mean.
+ *
+ * kind                          code    position    epoch          time_left  body
+ * requests (4 kinds)            method              auth revision  ms         user name, request
+ * CANCEL                                                                                          (id alone)
+ * CONSUMED                              bytes
+ * results (3 kinds)             status  revision    term           total      message without its header
+ * ENTRY                         type    index       term                      entry data
+ * STATE                                                                       BusRaftState
+ * PROGRESS                              applied     durable
+ * checkpoints (2 kinds)         status  index                                 directory or error text
+ */
+#include "common/bus/contract.h"
+
+#include <stdio.h>
+
+#include "proto/bus.pb-c.h"
+
+enum { RESULT_MORE = 1, RESULT_HEADER = 2 };
+
+const char *bus_role_name(enum bus_role role) {
+    static const char *const names[] = {"none", "proxy", "raft", "apply", "maint"};
+    return (size_t)role < sizeof names / sizeof *names ? names[role] : "unknown";
+}
+
+void bus_socket_name(char out[32], enum bus_role listener, enum bus_role dialer, uint8_t dialer_slot) {
+    if (dialer == BUS_ROLE_PROXY)
+        (void)snprintf(out, 32, "%s.%s-%u", bus_role_name(listener), bus_role_name(dialer), dialer_slot);
+    else
+        (void)snprintf(out, 32, "%s.%s", bus_role_name(listener), bus_role_name(dialer));
+}
+
+#define TO(role) (1u << BUS_ROLE_##role)
+
+static const struct {
+    const char *name;
+    enum bus_role owner;
+    unsigned receivers; /* TO() bits */
+} kinds[BUS_KIND_COUNT] = {
+    [BUS_NONE] = {"none", BUS_ROLE_NONE, 0},
+    [BUS_PROXY_PROPOSE] = {"proxy-propose", BUS_ROLE_PROXY, TO(RAFT)},
+    [BUS_PROXY_READ] = {"proxy-read", BUS_ROLE_PROXY, TO(RAFT) | TO(APPLY)},
+    [BUS_PROXY_CANCEL] = {"proxy-cancel", BUS_ROLE_PROXY, TO(RAFT) | TO(APPLY)},
+    [BUS_PROXY_CONSUMED] = {"proxy-consumed", BUS_ROLE_PROXY, TO(APPLY)},
+    [BUS_PROXY_CLUSTER] = {"proxy-cluster", BUS_ROLE_PROXY, TO(RAFT)},
+    [BUS_RAFT_REFUSED] = {"raft-refused", BUS_ROLE_RAFT, TO(PROXY)},
+    [BUS_RAFT_RESULT] = {"raft-result", BUS_ROLE_RAFT, TO(PROXY)},
+    [BUS_RAFT_STATE] = {"raft-state", BUS_ROLE_RAFT, TO(PROXY) | TO(APPLY) | TO(MAINT)},
+    [BUS_RAFT_ENTRY] = {"raft-entry", BUS_ROLE_RAFT, TO(APPLY)},
+    [BUS_RAFT_READ] = {"raft-read", BUS_ROLE_RAFT, TO(APPLY)},
+    [BUS_APPLY_RESULT] = {"apply-result", BUS_ROLE_APPLY, TO(PROXY)},
+    [BUS_APPLY_PROGRESS] = {"apply-progress", BUS_ROLE_APPLY, TO(RAFT)},
+    [BUS_APPLY_CHECKPOINT] = {"apply-checkpoint", BUS_ROLE_APPLY, TO(MAINT)},
+    [BUS_MAINT_CHECKPOINT] = {"maint-checkpoint", BUS_ROLE_MAINT, TO(APPLY)},
+};
+
+const char *bus_kind_name(uint16_t kind) {
+    return kind < BUS_KIND_COUNT ? kinds[kind].name : "unknown";
+}
+
+bool bus_kind_belongs(uint16_t kind, enum bus_role sender, enum bus_role receiver) {
+    return kind < BUS_KIND_COUNT && sender != BUS_ROLE_NONE && kinds[kind].owner == sender &&
+           (kinds[kind].receivers & 1u << receiver) != 0;
+}
+
+bool bus_put_request(struct bus_link *link, enum bus_kind kind, const struct bus_request *request) {
+    REQUIRE(request->user.length <= UINT16_MAX);
+    struct buffer *body = bus_link_begin(link);
+    if (body == NULL)
+        return false;
+    buffer_append_bytes(body, request->user);
+    buffer_append_bytes(body, request->body);
+    bus_link_commit(link, &(struct bus_record){.kind = (uint16_t)kind,
+                                               .code = request->method,
+                                               .user_length = (uint16_t)request->user.length,
+                                               .id = request->id,
+                                               .epoch = request->auth_revision,
+                                               .time_left = request->time_left});
+    return true;
+}
+
+bool bus_get_request(const struct bus_record *record, struct bus_request *out) {
+    if (record->user_length > record->body.length)
+        return false;
+    *out = (struct bus_request){
+        .id = record->id,
+        .method = record->code,
+        .time_left = record->time_left,
+        .auth_revision = record->epoch,
+        .user = bytes_of(record->body.data, record->user_length),
+        .body = bytes_of(record->body.data + record->user_length, record->body.length - record->user_length),
+    };
+    return true;
+}
+
+bool bus_put_cancel(struct bus_link *link, uint64_t id) {
+    return bus_link_put(link, &(struct bus_record){.kind = BUS_PROXY_CANCEL, .id = id});
+}
+
+bool bus_put_consumed(struct bus_link *link, uint64_t id, uint64_t bytes) {
+    return bus_link_put(link, &(struct bus_record){.kind = BUS_PROXY_CONSUMED, .id = id, .position = bytes});
+}
+
+bool bus_put_raft_state(struct bus_link *link, const struct bus_raft_state *state) {
+    Quorate__BusRaftState message = QUORATE__BUS_RAFT_STATE__INIT;
+    message.role = state->role;
+    message.term = state->term;
+    message.leader = state->leader;
+    message.commit = state->commit;
+    message.member = state->member;
+    message.cluster = state->cluster;
+    uint8_t packed[128];
+    size_t length = quorate__bus_raft_state__get_packed_size(&message);
+    REQUIRE(length <= sizeof packed);
+    quorate__bus_raft_state__pack(&message, packed);
+    return bus_link_put(link, &(struct bus_record){.kind = BUS_RAFT_STATE, .body = bytes_of(packed, length)});
+}
+
+bool bus_get_raft_state(const struct bus_record *record, struct bus_raft_state *out) {
+    Quorate__BusRaftState *message =
+        quorate__bus_raft_state__unpack(NULL, record->body.length, record->body.data);
+    if (message == NULL)
+        return false;
+    bool known = message->role <= RAFT_LEARNER;
+    *out = (struct bus_raft_state){
+        .role = (uint16_t)message->role,
+        .term = message->term,
+        .leader = message->leader,
+        .commit = message->commit,
+        .member = message->member,
+        .cluster = message->cluster,
+    };
+    quorate__bus_raft_state__free_unpacked(message, NULL);
+    return known;
+}
+
+bool bus_put_entry(struct bus_link *link, const struct bus_entry *entry) {
+    return bus_link_put(link, &(struct bus_record){.kind = BUS_RAFT_ENTRY,
+                                                   .code = entry->type,
+                                                   .position = entry->index,
+                                                   .epoch = entry->term,
+                                                   .body = entry->data});
+}
+
+bool bus_get_entry(const struct bus_record *record, struct bus_entry *out) {
+    *out = (struct bus_entry){
+        .index = record->position, .term = record->epoch, .type = record->code, .data = record->body};
+    return record->position != 0;
+}
+
+/* gRPC's prefix holds 32 bits of length, so a whole body fits time_left, which a result has no use for. */
+static struct bus_record result_record(enum bus_kind kind, const struct bus_result *result) {
+    REQUIRE(result->total <= UINT32_MAX);
+    return (struct bus_record){
+        .kind = (uint16_t)kind,
+        .flags = (uint16_t)((result->more ? RESULT_MORE : 0) | (result->header ? RESULT_HEADER : 0)),
+        .code = result->status,
+        .id = result->id,
+        .position = result->revision,
+        .epoch = result->term,
+        .time_left = (uint32_t)result->total,
+        .body = result->body,
+    };
+}
+
+bool bus_put_result(struct bus_link *link, enum bus_kind kind, const struct bus_result *result) {
+    struct bus_record record = result_record(kind, result);
+    return bus_link_put(link, &record);
+}
+
+struct buffer *bus_begin_result(struct bus_link *link) {
+    return bus_link_begin(link);
+}
+
+void bus_commit_result(struct bus_link *link, enum bus_kind kind, const struct bus_result *result) {
+    struct bus_record record = result_record(kind, result);
+    bus_link_commit(link, &record);
+}
+
+bool bus_get_result(const struct bus_record *record, struct bus_result *out) {
+    *out = (struct bus_result){
+        .id = record->id,
+        .status = record->code,
+        .more = (record->flags & RESULT_MORE) != 0,
+        .header = (record->flags & RESULT_HEADER) != 0,
+        .revision = record->position,
+        .total = record->time_left,
+        .term = record->epoch,
+        .body = record->body,
+    };
+    return true;
+}
+
+bool bus_put_progress(struct bus_link *link, const struct bus_progress *progress) {
+    return bus_link_put(link, &(struct bus_record){.kind = BUS_APPLY_PROGRESS,
+                                                   .position = progress->applied,
+                                                   .epoch = progress->durable});
+}
+
+bool bus_get_progress(const struct bus_record *record, struct bus_progress *out) {
+    *out = (struct bus_progress){.applied = record->position, .durable = record->epoch};
+    return out->durable <= out->applied;
+}
+
+bool bus_put_checkpoint(struct bus_link *link, enum bus_kind kind, const struct bus_checkpoint *checkpoint) {
+    return bus_link_put(link, &(struct bus_record){.kind = (uint16_t)kind,
+                                                   .code = checkpoint->status,
+                                                   .id = checkpoint->id,
+                                                   .position = checkpoint->index,
+                                                   .body = checkpoint->directory});
+}
+
+bool bus_get_checkpoint(const struct bus_record *record, struct bus_checkpoint *out) {
+    *out = (struct bus_checkpoint){
+        .id = record->id, .index = record->position, .status = record->code, .directory = record->body};
+    return true;
+}
