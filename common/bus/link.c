@@ -247,8 +247,8 @@ void bus_link_flush(struct bus_link *link) {
     REQUIRE(!link->building);
     link->flushing = true;
     bool sent = send_pending(link);
-    /* The role hears of new room late, when half is free, so that it does not come back for every record. */
-    while (link->up && link->full && unsent(link) <= BUS_PENDING_LIMIT / 2) {
+    /* The role hears of new room late, when a quarter is free, so that it does not come back for every record. */
+    while (link->up && link->full && unsent(link) <= BUS_PENDING_LIMIT / 4 * 3) {
         link->full = false;
         if (link->handler.room == NULL)
             break;
