@@ -23,6 +23,9 @@
 #include "common/log.h"
 #include "common/metrics.h"
 
+/* An orderly stop that hangs ends here (SIGALRM), also when no launcher is left to lose patience. */
+enum { STOP_LIMIT_SECONDS = 12 };
+
 static _Noreturn void usage(const char *role, const char *problem) {
     fprintf(stderr, "quorate-%s: %s\nusage: quorate-%s --config FILE%s\n", role, problem, role,
             strcmp(role, "proxy") == 0 ? " [--slot N]" : "");
@@ -69,7 +72,8 @@ static int block_signals(void) {
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+        signal(SIGHUP, SIG_IGN) == SIG_ERR)
         return -1;
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -123,6 +127,7 @@ static bool stop_requested(const struct service *service) {
     if (read(service->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
         return false;
     LOG_INFO("received signal; shutting down", F_STR("signal", strsignal((int)info.ssi_signo)));
+    alarm(STOP_LIMIT_SECONDS);
     return true;
 }
 
