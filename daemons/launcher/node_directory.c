@@ -42,16 +42,16 @@ static bool make_directory(const char *path, char error[NODE_DIRECTORY_ERROR]) {
     return good;
 }
 
-/* A directory that others may read would show them the node's data and let them dial its sockets. */
-static bool make_private(const char *path, char error[NODE_DIRECTORY_ERROR]) {
+/* Others who may enter could read the node's data, or dial its sockets. */
+static bool is_private(const char *path) {
     struct stat state;
-    if (!make_directory(path, error))
-        return false;
-    if (stat(path, &state) != 0 || !S_ISDIR(state.st_mode))
-        return FAIL(error, "%.300s is not a directory", path);
-    if ((state.st_mode & 0077) != 0 && chmod(path, 0700) != 0)
-        return FAIL(error, "cannot make %.300s private (0700): %s", path, strerror(errno));
-    return true;
+    return stat(path, &state) == 0 && (state.st_mode & 0077) == 0;
+}
+
+static bool make_private(const char *path, char error[NODE_DIRECTORY_ERROR]) {
+    if (is_private(path) || chmod(path, 0700) == 0)
+        return true;
+    return FAIL(error, "cannot make %.300s private (0700): %s", path, strerror(errno));
 }
 
 static void pause_briefly(void) {
@@ -116,9 +116,26 @@ static bool look_through(const char *path, char error[NODE_DIRECTORY_ERROR]) {
     return good;
 }
 
+/* With the lock held: our own directories exist and are private. A foreign one is never made so behind its
+ * back. */
+static bool prepare(const struct config *config, char error[NODE_DIRECTORY_ERROR]) {
+    if (!look_through(config->data_directory, error) || !make_private(config->data_directory, error) ||
+        !make_directory(config->wal_directory, error) || !make_directory(config->runtime_directory, error))
+        return false;
+    if (!is_private(config->runtime_directory))
+        return FAIL(error, "the runtime directory %.300s must be private: chmod 700",
+                    config->runtime_directory);
+    struct buffer member = {0};
+    buffer_printf(&member, "%s/member", config->data_directory);
+    buffer_append_byte(&member, '\0');
+    bool good = make_directory((const char *)member.data, error);
+    buffer_free(&member);
+    return good;
+}
+
 int node_directory_take(const struct config *config, char error[NODE_DIRECTORY_ERROR]) {
     struct buffer path = {0};
-    if (!make_private(config->data_directory, error))
+    if (!make_directory(config->data_directory, error))
         return -1;
     buffer_printf(&path, "%s/lock", config->data_directory);
     buffer_append_byte(&path, '\0');
@@ -129,8 +146,7 @@ int node_directory_take(const struct config *config, char error[NODE_DIRECTORY_E
                  strerror(errno));
         return -1;
     }
-    if (lock_file(fd, config->data_directory, error) && look_through(config->data_directory, error) &&
-        make_private(config->runtime_directory, error) && make_directory(config->wal_directory, error)) {
+    if (lock_file(fd, config->data_directory, error) && prepare(config, error)) {
         uint64_t pid = (uint64_t)getpid();
         if (ftruncate(fd, 0) == 0)
             dprintf(fd, "%" PRIu64 " %" PRIu64 "\n", pid, process_start_ticks(pid));
