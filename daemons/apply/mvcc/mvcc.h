@@ -1,0 +1,94 @@
+/*
+ * mvcc: the key-value state machine: executes log entries into a store, exactly once each.
+ *
+ * Happy path: mvcc_open reads where the store stands. mvcc_execute runs entry after entry; changes collect in
+ * a batch and in the overlay (so that later entries see them). mvcc_commit writes the batch together with
+ * index, term and conf state, in one atomic write. mvcc_view is then what reads use.
+ *
+ * Total: whatever an entry holds, executing it ends with an outcome that is the same on every member, and the
+ * index advances. A transaction is never split over two writes. The one thing that is: a single DeleteRange
+ * over very many keys, which is written in parts under an intent record, invisible to readers until its last
+ * part, and continued from there if a crash interrupts it (delete_range.c).
+ *
+ * Pure: no clock, no thread, no I/O but the store's. Threading: one thread at a time.
+ */
+#ifndef QUORATE_APPLY_MVCC_MVCC_H
+#define QUORATE_APPLY_MVCC_MVCC_H
+
+#include "common/status.h"
+
+#include "apply/mvcc/conf_state.h"
+#include "apply/mvcc/hot_cache.h"
+#include "apply/mvcc/view.h"
+
+struct mvcc_counts {
+    uint64_t puts, deletes, txns, ranges, put_bytes;
+};
+
+struct mvcc {
+    struct store *store;
+    struct store_batch *batch;
+    struct overlay overlay;
+    struct hot_cache *cache;
+    uint64_t hash_seed;
+    bool dirty; /* something executed since the last commit */
+
+    uint64_t index, term; /* of the last executed entry */
+    int64_t revision;     /* current; 1 in an empty store */
+    int64_t compacted;    /* -1: none yet */
+    struct conf_state conf_state;
+
+    /* The running entry. */
+    bool changed;               /* it took the next revision */
+    uint32_t next_sub;          /* of that revision */
+    uint64_t large_delete_keys; /* a DeleteRange of more is written in parts */
+
+    struct buffer scratch; /* encoding of log records */
+    struct buffer result;  /* body of the last outcome */
+    struct mvcc_counts counts;
+};
+
+/* What executing an entry ends with. */
+struct outcome {
+    uint64_t id;       /* of the request; 0: nobody waits */
+    uint16_t status;   /* enum status */
+    int64_t revision;  /* for the response header */
+    struct bytes body; /* response without header; borrowed until the next mvcc call */
+};
+
+/* False and a sentence in error: the store is of another format. hash_seed: any number, private. */
+bool mvcc_open(struct mvcc *mvcc, struct store *store, uint64_t hash_seed, char error[256]);
+void mvcc_close(struct mvcc *mvcc);
+
+/* type: raftpb.EntryType. The index must be mvcc->index + 1. */
+void mvcc_execute(struct mvcc *mvcc, uint64_t index, uint64_t term, uint16_t type, struct bytes data,
+                  struct outcome *outcome);
+/* Writes what was executed; nothing to do when nothing was. */
+void mvcc_commit(struct mvcc *mvcc);
+/* For commits in the middle of a round: bytes that wait in memory. */
+size_t mvcc_pending_bytes(const struct mvcc *mvcc);
+
+/* The committed state, for reads on the writing thread between commits (snapshot NULL) or over a snapshot. */
+struct view mvcc_view(struct mvcc *mvcc, struct store_snapshot *snapshot);
+/* The state inside the running entry, with the changes of this round. */
+struct view mvcc_inner_view(struct mvcc *mvcc);
+
+/* The index that a crash now would leave. */
+uint64_t mvcc_durable_index(struct mvcc *mvcc);
+/* The value of mvcc_applied_key() as found in a checkpoint; 0 when malformed. */
+struct bytes mvcc_applied_key(void);
+uint64_t mvcc_applied_index(struct bytes value);
+
+/* --- for the parts of mvcc/ that change keys --- */
+
+/* Metadata of the key's newest record, live or tombstone (no value); modified.main 0: never existed. */
+void mvcc_lookup(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct record *record);
+/* Writes a new revision of the key; record->modified is set here. */
+void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct record *record);
+/* Put the present value into the batch. */
+void mvcc_put_compacted(struct mvcc *mvcc);
+void mvcc_put_conf_state(struct mvcc *mvcc);
+/* The revision that a header inside the running entry shows. */
+int64_t mvcc_inner_revision(const struct mvcc *mvcc);
+
+#endif

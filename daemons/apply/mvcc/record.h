@@ -1,0 +1,49 @@
+/*
+ * record: what the store holds, byte by byte. One key space, prefixes by content:
+ *
+ *   'c' user key                  the key's current state: metadata, then the value. Deleted keys keep a
+ * tombstone. 'h' main be64 sub be32        the log of revisions: metadata, key, value of one change. 'm' name
+ * meta data: "applied", "compacted", "conf_state", "format".
+ *
+ * Both kinds of record link to the key's previous revision in the log, so that a read at an old revision
+ * walks back from the current state. Metadata are varints (a typical head takes 8 to 12 bytes).
+ * A record that does not decode means that the store is damaged: LOG_FATAL.
+ */
+#ifndef QUORATE_APPLY_MVCC_RECORD_H
+#define QUORATE_APPLY_MVCC_RECORD_H
+
+#include "common/bytes.h"
+
+/* main: one per change of the store; sub: 0, 1, 2, ... inside one transaction. {0, 0}: none. */
+struct revision {
+    int64_t main;
+    uint32_t sub;
+};
+
+struct record {
+    int64_t create, version, lease;
+    struct revision modified, previous;
+    bool tombstone;
+    struct bytes value; /* borrowed; empty for tombstones */
+};
+
+enum {
+    RECORD_HEAD_LIMIT = 80, /* metadata take at most so many bytes */
+    LOG_KEY_LENGTH = 13,
+    PREFIX_CURRENT = 'c',
+    PREFIX_LOG = 'h',
+    PREFIX_META = 'm',
+};
+
+/* Writes the record; `place` has RECORD_HEAD_LIMIT + value bytes (log: + key). Returns its length. */
+size_t record_store_current(uint8_t *place, const struct record *record);
+size_t record_store_log(uint8_t *place, struct bytes key, const struct record *record);
+
+/* Borrow from `encoded`. The modified revision of a log record is that of its key. */
+void record_load_current(struct bytes encoded, struct record *record);
+void record_load_log(struct bytes encoded, struct revision at, struct bytes *key, struct record *record);
+
+void log_key_store(uint8_t place[LOG_KEY_LENGTH], struct revision revision);
+struct revision log_key_load(struct bytes key);
+
+#endif

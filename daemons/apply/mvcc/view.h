@@ -1,0 +1,77 @@
+/*
+ * view: reading keys as of a revision, from a store or a snapshot of it, with the changes of the running
+ * transaction laid over it if there are any.
+ *
+ * A key at revision R: its current record; while that was modified after R, the record its `previous` link
+ * names in the log. Records newer than the view's own revision are treated the same way, so a store that
+ * holds a half-done change (a large delete interrupted by a crash) never shows it.
+ */
+#ifndef QUORATE_APPLY_MVCC_VIEW_H
+#define QUORATE_APPLY_MVCC_VIEW_H
+
+#include "apply/mvcc/overlay.h"
+#include "apply/store/store.h"
+
+struct hot_cache;
+
+struct view {
+    struct store *store;
+    struct store_snapshot *snapshot; /* NULL: the current state (only while nobody writes) */
+    struct overlay *overlay;         /* NULL: none */
+    struct hot_cache *cache;         /* NULL: none (snapshots) */
+    uint64_t hash_seed;
+    int64_t revision;  /* the newest visible */
+    int64_t compacted; /* older ones are refused by whoever asks; -1: none */
+    int store_flags;   /* of struct store iterate */
+};
+
+/* A record found, and the hold on the store that its bytes borrow from. Zero-initialised is empty. */
+struct found {
+    struct record record;
+    struct store_value value;
+};
+
+/*
+ * The record of the key that is visible at `revision`; false: none or deleted. *examined grows by the store
+ * reads made. Release with view_release even when false.
+ */
+bool view_get(struct view *view, struct bytes key, int64_t revision, struct found *found, uint64_t *examined);
+/* The record that the log holds at a revision (a live one, seen by a cursor before). */
+bool view_at(struct view *view, struct revision at, struct bytes *key, struct found *found);
+void view_release(struct view *view, struct found *found);
+
+/* An interval by etcd's conventions: range_end empty: one key; one zero byte: open end. */
+struct interval {
+    struct bytes key, range_end;
+};
+bool interval_is_point(const struct interval *interval);
+bool interval_is_empty(const struct interval *interval);
+
+enum cursor_step { CURSOR_ITEM, CURSOR_END, CURSOR_PAUSE };
+
+/* Walks the live keys of an interval at a revision, in key order or backward. */
+struct cursor {
+    struct view *view;
+    struct store_iterator *iterator;
+    int64_t revision;
+    bool backward, valid, ended;
+    bool consumed; /* the iterator's entry was the last item: step before looking at it again */
+    struct overlay_entry **entries; /* of the overlay, in key order */
+    size_t entry_count, entry_at;   /* the next one (backward: the one before entry_at) */
+    struct found history;
+    uint64_t budget; /* keys (and history links) that may still be examined before CURSOR_PAUSE */
+    /* The item, or on a pause the last key examined (none: no data); borrowed until the next step. */
+    struct bytes key;
+    struct record record;
+};
+
+/* The interval must not be a point. Keys are borrowed until cursor_close. */
+void cursor_open(struct cursor *cursor, struct view *view, const struct interval *interval, int64_t revision,
+                 bool backward);
+/* As cursor_open, but continuing a walk after (backward: before) `position`. */
+void cursor_resume(struct cursor *cursor, struct view *view, const struct interval *interval,
+                   int64_t revision, bool backward, struct bytes position);
+enum cursor_step cursor_next(struct cursor *cursor);
+void cursor_close(struct cursor *cursor);
+
+#endif
