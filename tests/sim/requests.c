@@ -1,0 +1,198 @@
+/* requests: see requests.h. The mix: about half writes; hot keys, so that order matters. */
+#include "requests.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/wire.h"
+
+enum { HOT_KEYS = 8, VALUE_PADDING = 2000 };
+
+static struct bytes hot_key(struct random *random, char name[32]) {
+    (void)snprintf(name, 32, "k%u", (unsigned)random_below(random, HOT_KEYS));
+    return bytes_from_text(name);
+}
+
+static void put_key(struct buffer *out, struct random *random) {
+    char name[32];
+    wire_put_bytes(out, 1, hot_key(random, name));
+}
+
+/* A key, sometimes a range of them, sometimes all. */
+static void put_interval(struct buffer *out, struct random *random) {
+    char name[32];
+    if (random_chance(random, 1, 6)) {
+        wire_put_bytes(out, 1, bytes_of("\0", 1));
+        wire_put_bytes(out, 2, bytes_of("\0", 1));
+        return;
+    }
+    put_key(out, random);
+    if (random_chance(random, 1, 3))
+        wire_put_bytes(out, 2, hot_key(random, name));
+}
+
+static void put_body(struct buffer *out, struct random *random, const struct operation *operation,
+                     unsigned part) {
+    char value[VALUE_PADDING + 32];
+    int length = snprintf(value, sizeof value, "v%" PRIu64 ".%u", operation->tag, part);
+    if (random_chance(random, 1, 20)) {
+        size_t padding = (size_t)random_below(random, VALUE_PADDING);
+        memset(value + length, '.', padding);
+        length += (int)padding;
+    }
+    wire_put_bytes(out, 2, bytes_of(value, (size_t)length));
+    wire_put_bool(out, 4, random_chance(random, 1, 2));
+}
+
+static void choose_put(struct operation *operation, struct random *random) {
+    char name[32];
+    struct bytes key = hot_key(random, name);
+    if (random_chance(random, 1, 10)) {
+        (void)snprintf(name, sizeof name, "u%" PRIu64, operation->tag);
+        key = bytes_from_text(name);
+    }
+    wire_put_bytes(&operation->body, 1, key);
+    if (random_chance(random, 1, 20)) {
+        wire_put_bool(&operation->body, 4, true);
+        wire_put_bool(&operation->body, 5, true); /* ignore_value */
+        return;
+    }
+    put_body(&operation->body, random, operation, 0);
+}
+
+static void choose_delete(struct operation *operation, struct random *random) {
+    if (random_chance(random, 1, 8))
+        put_interval(&operation->body, random);
+    else
+        put_key(&operation->body, random);
+    wire_put_bool(&operation->body, 3, random_chance(random, 1, 2));
+}
+
+static void put_compare(struct buffer *out, struct random *random, const struct request_hints *hints) {
+    size_t mark = wire_begin_message(out, 1);
+    wire_put_uint64(out, 1, random_below(random, 4));
+    uint64_t target = random_below(random, 4);
+    wire_put_uint64(out, 2, target);
+    put_key(out, random);
+    if (target == 3)
+        wire_put_bytes_always(out, 7, bytes_from_text(random_chance(random, 1, 2) ? "v" : "v5"));
+    else if (target == 0)
+        wire_put_uint64_always(out, 4, random_below(random, 4));
+    else
+        wire_put_uint64_always(out, (uint32_t)(4 + target),
+                               random_chance(random, 1, 3) ? 0 : hints->revision - random_below(random, 8));
+    wire_end_message(out, mark);
+}
+
+/* Keys of puts differ by part, and puts exclude deletions: etcd refuses duplicates before the log. */
+static void put_operation(struct buffer *out, struct random *random, const struct operation *operation,
+                          uint32_t branch, unsigned part, bool deleting) {
+    size_t outer = wire_begin_message(out, branch);
+    uint64_t kind = random_below(random, 3);
+    if (kind == 0) {
+        size_t inner = wire_begin_message(out, 1);
+        put_interval(out, random);
+        wire_put_uint64(out, 3, random_below(random, 4));
+        wire_end_message(out, inner);
+    } else if (deleting) {
+        size_t inner = wire_begin_message(out, 3);
+        put_key(out, random);
+        wire_put_bool(out, 3, true);
+        wire_end_message(out, inner);
+    } else {
+        size_t inner = wire_begin_message(out, 2);
+        char name[32];
+        (void)snprintf(name, sizeof name, "k%u", part);
+        wire_put_bytes(out, 1, bytes_from_text(name));
+        put_body(out, random, operation, part);
+        wire_end_message(out, inner);
+    }
+    wire_end_message(out, outer);
+}
+
+static void choose_txn(struct operation *operation, struct random *random,
+                       const struct request_hints *hints) {
+    for (uint64_t i = random_below(random, 3); i > 0; i--)
+        put_compare(&operation->body, random, hints);
+    unsigned part = 0;
+    for (uint32_t branch = TXN_SUCCESS; branch <= TXN_FAILURE; branch++) {
+        bool deleting = random_chance(random, 1, 3);
+        for (uint64_t i = random_below(random, 4); i > 0; i--)
+            put_operation(&operation->body, random, operation, branch, part++, deleting);
+    }
+}
+
+static void put_range(struct buffer *out, struct random *random, const struct request_hints *hints) {
+    put_interval(out, random);
+    if (random_chance(random, 1, 4))
+        wire_put_uint64(out, 3, random_between(random, 1, 5));
+    if (random_chance(random, 1, 6) && hints->revision > 4)
+        wire_put_uint64(out, 4, hints->revision - random_below(random, 4));
+    wire_put_bool(out, 8, random_chance(random, 1, 8));
+    wire_put_bool(out, 9, random_chance(random, 1, 8));
+}
+
+static void choose_read(struct operation *operation, struct random *random,
+                        const struct request_hints *hints) {
+    bool serializable = random_chance(random, 2, 5);
+    operation->call.route = serializable ? PROXY_SERIALIZABLE_READ : PROXY_LINEARIZABLE_READ;
+    operation->call.method = random_chance(random, 1, 6) ? METHOD_TXN : METHOD_RANGE;
+    if (operation->call.method == METHOD_RANGE) {
+        put_range(&operation->body, random, hints);
+        wire_put_bool(&operation->body, 7, serializable);
+        return;
+    }
+    if (random_chance(random, 1, 2))
+        put_compare(&operation->body, random, hints);
+    for (uint64_t i = random_between(random, 1, 3); i > 0; i--) {
+        uint32_t branch = random_chance(random, 1, 2) ? TXN_SUCCESS : TXN_FAILURE;
+        size_t outer = wire_begin_message(&operation->body, branch);
+        size_t inner = wire_begin_message(&operation->body, 1);
+        put_range(&operation->body, random, hints);
+        wire_put_bool(&operation->body, 7, serializable);
+        wire_end_message(&operation->body, inner);
+        wire_end_message(&operation->body, outer);
+    }
+}
+
+static void put_tag(struct operation *operation) {
+    wire_put_uint64(&operation->body, TAG_FIELD, operation->tag);
+    operation->call.body = buffer_bytes(&operation->body);
+}
+
+void request_choose(struct operation *operation, struct random *random, const struct request_hints *hints) {
+    uint64_t dice = random_below(random, 100);
+    operation->call.route = PROXY_WRITE;
+    if (dice < 35) {
+        operation->call.method = METHOD_PUT;
+        choose_put(operation, random);
+    } else if (dice < 43) {
+        operation->call.method = METHOD_DELETE_RANGE;
+        choose_delete(operation, random);
+    } else if (dice < 58) {
+        operation->call.method = METHOD_TXN;
+        choose_txn(operation, random, hints);
+    } else if (dice < 59) {
+        operation->call.method = METHOD_COMPACT;
+        wire_put_uint64(&operation->body, 1, hints->revision > 10 ? hints->revision - 10 : 1);
+    } else {
+        choose_read(operation, random, hints);
+    }
+    put_tag(operation);
+}
+
+void request_put(struct operation *operation, const char *key) {
+    operation->call.route = PROXY_WRITE;
+    operation->call.method = METHOD_PUT;
+    wire_put_bytes(&operation->body, 1, bytes_from_text(key));
+    wire_put_bytes(&operation->body, 2, bytes_from_text("probe"));
+    put_tag(operation);
+}
+
+void request_read_all(struct operation *operation) {
+    operation->call.route = PROXY_LINEARIZABLE_READ;
+    operation->call.method = METHOD_RANGE;
+    wire_put_bytes(&operation->body, 1, bytes_of("\0", 1));
+    wire_put_bytes(&operation->body, 2, bytes_of("\0", 1));
+    put_tag(operation);
+}

@@ -1,0 +1,18 @@
+/* requests: makes the requests that clients send. Every one carries its tag; values name it too. */
+#ifndef QUORATE_SIM_REQUESTS_H
+#define QUORATE_SIM_REQUESTS_H
+
+#include "history.h"
+#include "random.h"
+
+/* What a client remembers of earlier answers, to ask for something that may be true. */
+struct request_hints {
+    uint64_t revision; /* the newest it saw */
+};
+
+/* Fills route, method and body of the operation. */
+void request_choose(struct operation *operation, struct random *random, const struct request_hints *hints);
+void request_put(struct operation *operation, const char *key);
+void request_read_all(struct operation *operation);
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * run: see run.h. A run is a phase of faults under load, then a quiet phase in which everything must come
+ * back: pending calls end, new writes and reads succeed through every proxy. Then the history is judged.
+ */
+#include "run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "clients.h"
+#include "history.h"
+#include "node.h"
+
+enum {
+    FAULTS_SHORTEST_US = 500000,
+    FAULTS_LONGEST_US = 8000000,
+    SETTLE_US = 4000000,    /* after the last fault until the node must be well */
+    PROBE_US = 2000000,     /* within which a well node answers */
+    CALLS_END_US = 8000000, /* the server's own limit, and a bit */
+};
+
+struct faults {
+    struct world *world;
+    struct node *node;
+    struct random random;
+    uint64_t gap_us; /* longest pause between faults */
+    bool stopped;
+};
+
+static void inject(void *context, uint64_t argument) {
+    (void)argument;
+    struct faults *faults = context;
+    struct random *random = &faults->random;
+    if (faults->stopped)
+        return;
+    unsigned daemon = (unsigned)random_below(random, NODE_DAEMONS);
+    uint64_t dice = random_below(random, 100);
+    if (dice < 35)
+        node_kill(faults->node, daemon);
+    else if (dice < 65)
+        node_kill_soon(faults->node, daemon, random_delay(random, 1, 60), false);
+    else if (dice < 75)
+        node_kill_soon(faults->node, NODE_RAFT, random_delay(random, 1, 60), true);
+    else if (dice < 80)
+        node_crash(faults->node);
+    else
+        node_break_link(faults->node, (unsigned)random_below(random, NODE_EDGES));
+    world_after(faults->world, random_delay(random, 1, faults->gap_us), inject, faults, 0);
+}
+
+static void run_until(struct world *world, uint64_t until_us) {
+    while (world_step(world, until_us))
+        continue;
+    if (world->now_us < until_us)
+        world->now_us = until_us;
+}
+
+/* The node must be well: every proxy takes a write and reads it back. */
+static void probe(struct world *world, struct clients *clients) {
+    struct operation *probes[2 * NODE_PROXIES];
+    for (unsigned slot = 0; slot < NODE_PROXIES; slot++)
+        probes[slot] = clients_probe_write(clients, slot);
+    run_until(world, world->now_us + PROBE_US);
+    for (unsigned slot = 0; slot < NODE_PROXIES; slot++)
+        probes[NODE_PROXIES + slot] = clients_probe_read(clients, slot);
+    run_until(world, world->now_us + PROBE_US);
+    for (unsigned i = 0; i < 2 * NODE_PROXIES; i++) {
+        if (probes[i]->end != OPERATION_ANSWERED || probes[i]->status != STATUS_OK)
+            world_fail(world, "after the faults, no success within %d ms: %s", PROBE_US / 1000,
+                       operation_text(probes[i]));
+    }
+}
+
+static void quiet_phase(struct world *world, struct node *node, struct clients *clients,
+                        struct history *history) {
+    world->quiescent = true;
+    for (unsigned i = 0; i < NODE_DAEMONS; i++)
+        node_kill_soon(node, i, 0, false);
+    world_trace(world, "the faults are over");
+    run_until(world, world->now_us + SETTLE_US);
+    if (!node_all_alive(node))
+        world_fail(world, "a daemon did not come back");
+    probe(world, clients);
+    clients_stop(clients);
+    run_until(world, world->now_us + CALLS_END_US);
+    if (history->pending > 0)
+        world_fail(world, "%zu calls never ended", history->pending);
+}
+
+void run_seed(uint64_t seed, const struct run_options *options, struct run_result *result) {
+    struct world world;
+    struct history history;
+    world_init(&world, seed, options->print);
+    struct node *node = node_new(&world);
+    history_init(&history, &world);
+    struct clients *clients = clients_new(&world, node, &history);
+    node->proxy_died = clients_proxy_died;
+    node->context = clients;
+    struct faults faults = {.world = &world, .node = node, .random = random_stream(seed, 5)};
+    faults.gap_us = random_delay(&faults.random, 2000, 2000000);
+
+    node_start(node);
+    clients_start(clients);
+    world_after(&world, faults.gap_us, inject, &faults, 0);
+    run_until(&world, world.now_us + random_delay(&faults.random, FAULTS_SHORTEST_US, FAULTS_LONGEST_US));
+    faults.stopped = true;
+    quiet_phase(&world, node, clients, &history);
+    if (!world.failed)
+        history_check(&history, &node->log, node_last_index(node), true);
+
+    *result = (struct run_result){
+        .failed = world.failed, .hash = world.hash, .simulated_us = world.now_us, .counts = world.counts};
+    (void)snprintf(result->failure, sizeof result->failure, "%s", world.failure);
+    node->proxy_died = NULL;
+    node_free(node);
+    clients_free(clients);
+    history_free(&history);
+    world_free(&world);
+}
