@@ -114,10 +114,10 @@ void raft_role_persisted(struct raft_role *role);
 struct raft_fetch {
     uint64_t from, to;  /* inclusive, all durable */
     size_t limit_bytes; /* of data; at least one entry */
-    struct wal_entry
-        *entries; /* filled in: count entries from `from` on; data.data is an offset into `data` */
+    /* filled in: `count` entries from `from` on (an array of `capacity`, grown with must_realloc) */
+    struct wal_entry *entries;
     size_t count, capacity;
-    struct buffer data;
+    struct buffer data; /* what the entries' data points into */
 };
 /* The fetch to do, or NULL; one at a time, may run beside a persist. */
 struct raft_fetch *raft_role_take_fetch(struct raft_role *role);
