@@ -254,6 +254,8 @@ static void return_to_durable(struct inode *inode) {
 }
 
 static void store(struct inode *inode, const void *data, size_t length, uint64_t offset) {
+    if (length == 0)
+        return;
     size_t end = (size_t)offset + length;
     grow(inode, end);
     memcpy(inode->cache + offset, data, length);

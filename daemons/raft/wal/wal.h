@@ -3,9 +3,9 @@
  *
  * A directory of segments `%016x-%016x.wal` (sequence, first index), 64 MiB each, zero-filled ahead of use
  * (fdatasync of an overwrite took 70 us where an append took 114). A record is an 8-byte little-endian length
- * field with padding bits, then walpb.Record{type, crc, data}; crc chains CRC-32C over the data of all records.
- * Types: 1 metadata, 2 entry, 3 state, 4 crc, 5 snapshot. A new WAL begins with snapshot {0,0}; every segment
- * begins with crc, metadata and (when there is one) state.
+ * field with padding bits, then walpb.Record{type, crc, data}; crc chains CRC-32C over the data of all
+ * records. Types: 1 metadata, 2 entry, 3 state, 4 crc, 5 snapshot. A new WAL begins with snapshot {0,0};
+ * every segment begins with crc, metadata and (when there is one) state.
  *
  * Torn tail or corruption is decidable: no write is issued while a sync is in flight, and every write begins
  * with a crc record whose data carries the segment's random nonce ("mark"). A valid mark proves that all
@@ -17,8 +17,9 @@
  * daemon must end; nothing is retried, nothing acknowledged. A full disk fails in wal_prepare (the spare
  * segment), long before an append can.
  *
- * Threading: wal_append, wal_mark_snapshot and wal_release are called by one thread at a time (whoever does the
- * I/O); wal_prepare by a background thread at any time; wal_read by one thread at a time, concurrently with all.
+ * Threading: wal_append, wal_mark_snapshot and wal_release are called by one thread at a time (whoever does
+ * the I/O); wal_prepare by a background thread at any time; wal_read by one thread at a time, concurrently
+ * with all.
  */
 #ifndef QUORATE_RAFT_WAL_WAL_H
 #define QUORATE_RAFT_WAL_WAL_H
@@ -70,9 +71,9 @@ struct wal_visitor {
 
 enum wal_open_result { WAL_OPENED, WAL_CORRUPT, WAL_FOREIGN_FILE, WAL_IO_ERROR };
 /* On anything but WAL_OPENED, `error` is a sentence naming file, offset and remedy. */
-enum wal_open_result wal_open(struct disk *disk, const char *directory, uint64_t nonce, uint64_t segment_bytes,
-                              const struct wal_visitor *visitor, struct wal_metadata *metadata, struct wal **wal,
-                              char error[512]);
+enum wal_open_result wal_open(struct disk *disk, const char *directory, uint64_t nonce,
+                              uint64_t segment_bytes, const struct wal_visitor *visitor,
+                              struct wal_metadata *metadata, struct wal **wal, char error[512]);
 
 /*
  * Writes the entries and, if not NULL, the hard state, with one write and one sync; durable on return (0).
@@ -95,9 +96,10 @@ bool wal_wants_prepare(const struct wal *wal);
 int wal_read(struct wal *wal, uint64_t from, uint64_t to, size_t limit_bytes,
              void (*visit)(void *context, const struct wal_entry *entry), void *context);
 
-/* Totals for metrics: bytes written, syncs done, microseconds of the last sync. */
+/* Totals for metrics: bytes written, syncs done, microseconds of the last sync, bytes of a torn tail zeroed
+ * at open. */
 struct wal_counts {
-    uint64_t bytes_written, syncs, last_sync_us;
+    uint64_t bytes_written, syncs, last_sync_us, torn_bytes;
 };
 struct wal_counts wal_counts(const struct wal *wal);
 
