@@ -1,0 +1,78 @@
+/*
+ * h2_connection: HTTP/2 of one client connection, with nghttp2; turns streams into `struct rpc_stream` and
+ * back.
+ *
+ * Bounds. Streams: SETTINGS_MAX_CONCURRENT_STREAMS. Request bytes held: beyond REQUEST_BYTES the connection's
+ * window is not opened any further until requests are done. Response bytes held: beyond RESPONSE_BYTES
+ * complete requests wait and are started as the client takes responses. Header bytes of a request:
+ * HEADER_BYTES. Pings: etcd's enforcement policy. Garbage, floods and invalid frames end the connection.
+ */
+#ifndef QUORATE_PROXY_H2_CONNECTION_H
+#define QUORATE_PROXY_H2_CONNECTION_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "proxy/rpc.h"
+
+enum {
+    H2_MAX_STREAMS = 1000,
+    H2_STREAM_WINDOW = 1 << 20,
+    H2_CONNECTION_WINDOW = 4 << 20,
+    H2_REQUEST_BYTES = 8 << 20,
+    H2_RESPONSE_BYTES = 8 << 20,
+    H2_HEADER_BYTES = 16 << 10,
+    H2_INVALID_FRAMES = 64,
+};
+
+struct connection;
+
+struct h2_connection {
+    nghttp2_session *session;
+    struct server *server;
+    struct connection *owner;
+    struct rpc_stream *all;                     /* open streams */
+    struct rpc_stream *current;                 /* whose headers are being received */
+    struct rpc_stream *waiting, **waiting_tail; /* complete requests that may not start yet */
+    struct grpc_failure header_failure;         /* of the headers being received; code 0: none */
+    unsigned http_status;                       /* that goes with it */
+    unsigned streams;                           /* open */
+    size_t request_bytes;                       /* held, of requests complete or not */
+    size_t complete_bytes;                      /* of these, of complete requests: they will be released */
+    size_t response_bytes;                      /* not taken by HTTP/2 yet */
+    size_t credit;                              /* received bytes whose window is not given back yet */
+    unsigned invalid_frames;
+    unsigned ping_strikes;
+    bool reset_strikes;
+    bool settled; /* the client's SETTINGS came: handshake done */
+    bool calmed;  /* told to calm down: closed once that is written */
+    uint8_t last_rpc;
+    uint64_t last_ping_us;
+    uint64_t last_read_us;
+    uint64_t ping_sent_us; /* our keepalive ping without an answer; 0: none */
+};
+
+nghttp2_session_callbacks *h2_callbacks_new(void);
+nghttp2_option *h2_option_new(void);
+struct h2_connection *h2_new(struct server *server, struct connection *owner);
+/* Frees all streams; their calls are cancelled. */
+void h2_free(struct h2_connection *connection);
+/* False: the connection is beyond saving. */
+bool h2_receive(struct h2_connection *connection, struct bytes data);
+/* Starts requests that waited for room. After output was taken. */
+void h2_start_waiting(struct h2_connection *connection);
+/* The next piece of output, empty when there is none now; valid until the next call. False: failure. */
+bool h2_output(struct h2_connection *connection, struct bytes *out);
+/* Nothing to send and nothing to receive: may be closed. */
+bool h2_finished(const struct h2_connection *connection);
+/* Once a second: keepalive pings. False: the client does not answer. */
+bool h2_keepalive(struct h2_connection *connection, uint64_t now_us);
+/* GOAWAY: first announces, then (final) names the last stream. */
+void h2_shutdown(struct h2_connection *connection, bool final);
+
+/* --- between h2_connection.c and h2_response.c --- */
+/* The request's bytes are not needed any longer. */
+void h2_release_request(struct rpc_stream *stream);
+/* Ends a stream before its RPC began, with an HTTP status of its own. */
+void h2_refuse(struct rpc_stream *stream, unsigned http_status, const struct grpc_failure *failure);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * server: what all client connections of this proxy share, and the loop that serves them.
+ *
+ * One thread waits in epoll; it enters the daemon's combiner with the sockets that are ready. Results of the
+ * bus arrive on other threads, inside the same combiner, and are written to the client's socket by the thread
+ * that brought them, at the end of its round. So everything here is touched inside the combiner only.
+ */
+#ifndef QUORATE_PROXY_SERVER_H
+#define QUORATE_PROXY_SERVER_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "common/combiner.h"
+#include "common/config.h"
+#include "proxy/connection.h"
+#include "proxy/proxy_role.h"
+#include "proxy/rpc.h"
+
+enum {
+    SERVER_READ_BYTES = 64 << 10,
+    SERVER_WRITE_BYTES = 256 << 10,
+    SERVER_LISTENERS = 32,
+    SERVER_CONNECTIONS = 20000,
+    GRPC_OVERHEAD_BYTES = 512 << 10, /* of a gRPC message above max-request-bytes, as in etcd */
+};
+
+struct listener {
+    int fd;
+    bool paused; /* out of descriptors: again at the next tick */
+};
+
+struct server {
+    struct combiner combiner;
+    struct proxy_role *role;
+    const struct config *config;
+    uint64_t now_us;
+    uint32_t message_limit; /* of a gRPC message */
+    int epoll_fd, wake_fd;
+    struct listener listeners[SERVER_LISTENERS];
+    unsigned listener_count;
+    struct connection *connections; /* all that are open */
+    struct connection *dirty;       /* those with something to write this round */
+    struct connection *graveyard;   /* closed: freed once no epoll event can name them */
+    unsigned connection_count;
+    uint64_t next_housekeeping_us;
+    bool stopping, stopped;
+    uint64_t stop_by_us;
+    struct rpc_stream *free_streams;
+    unsigned free_stream_count;
+    nghttp2_option *h2_option;
+    nghttp2_session_callbacks *h2_callbacks;
+    struct buffer scratch;               /* response headers, small bodies */
+    uint64_t received_bytes, sent_bytes; /* gRPC bytes not yet added to the metrics */
+    uint8_t read_buffer[SERVER_READ_BYTES];
+    uint8_t write_buffer[SERVER_WRITE_BYTES];
+};
+
+/* The role and its links are attached by the caller before server_run. */
+struct server *server_new(const struct config *config);
+/* Listens on every URL of the configuration. False and a sentence in error. */
+bool server_listen(struct server *server, char error[256]);
+/* The loop; returns when server_stop() was called and connections are closed. On its own thread. */
+void server_run(struct server *server);
+/* From any other thread: GOAWAY, finish what is in flight for a moment, close. */
+void server_stop(struct server *server);
+
+struct rpc_stream *server_take_stream(struct server *server);
+void server_give_stream(struct server *server, struct rpc_stream *stream);
+
+#endif
