@@ -48,11 +48,11 @@ static inline uint32_t hash_entry(const struct wal_entry *entry) {
 static inline void log_model_entry(void *context, const struct wal_entry *entry) {
     struct log_model *model = context;
     assert_true(entry->index < LOG_MODEL_LIMIT);
-    if (model->first > model->last) {
+    if (model->first > model->last || entry->index < model->first) {
         model->first = entry->index;
         model->last = entry->index - 1;
     }
-    assert_true(entry->index >= model->first && entry->index <= model->last + 1);
+    assert_true(entry->index <= model->last + 1);
     model->entries[entry->index].term = entry->term;
     model->entries[entry->index].hash = hash_entry(entry);
     model->last = entry->index;
