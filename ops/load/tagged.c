@@ -38,17 +38,18 @@ struct client {
     bool writer, idle;
     enum kind kind;       /* of the current request */
     uint64_t start_at_ns; /* not before: the pause */
-    uint64_t last_success_ns[CLASS_COUNT];
-    bool recovered[CLASS_COUNT]; /* since the mark */
-    int64_t revision;            /* largest header revision seen */
+    uint64_t last_success_ns;
+    bool recovered;   /* since the mark */
+    int64_t revision; /* largest header revision seen */
     /* writer */
     uint64_t operations, number; /* started; of the current request */
     bool is_register;
     uint64_t acknowledged_register; /* largest number acknowledged to its register */
     /* reader */
-    unsigned target; /* register being read */
+    struct client *partner; /* the other reader on this connection */
+    unsigned target;        /* register being read */
     struct sighting *sightings;
-    int64_t floor_revision; /* what a linearizable answer must not be below */
+    int64_t floor_revision; /* what the answer must not be below */
     uint64_t floor_number;
 };
 
@@ -59,7 +60,7 @@ struct tagged {
     size_t client_count, idle_count;
     FILE *log;
     bool stopping;
-    int64_t known_revision; /* largest revision any writer or linearizable reader was told */
+    int64_t known_revision; /* largest revision any client was told */
     uint64_t mark_ns;       /* 0: no recovery being measured */
     char mark[64];
     size_t missing[CLASS_COUNT]; /* clients that have not recovered */
@@ -88,7 +89,6 @@ static void make_write(struct client *client) {
         snprintf(key, sizeof key, "/tag/%04u/%010" PRIu64, client->index, client->number);
         snprintf(value, sizeof value, "%u,%" PRIu64, client->index, client->number);
     }
-    client->kind = CLASS_WRITE;
     client->call.path = "/etcdserverpb.KV/Put";
     wire_put_bytes(&client->call.message, 1, bytes_from_text(key));
     wire_put_bytes(&client->call.message, 2, bytes_from_text(value));
@@ -97,13 +97,12 @@ static void make_write(struct client *client) {
 static void make_read(struct client *client) {
     struct tagged *tagged = client->tagged;
     char key[64];
-    bool serializable = client->operations % 2 == 1;
-    client->target = (unsigned)((client->operations / 2 + client->index) % tagged->options->writers);
-    client->operations++;
+    bool serializable = client->kind == CLASS_SERIALIZABLE;
+    client->target = (unsigned)((client->operations++ + client->index) % tagged->options->writers);
     snprintf(key, sizeof key, "/reg/%04u", client->target);
-    client->kind = serializable ? CLASS_SERIALIZABLE : CLASS_LINEARIZABLE;
-    client->floor_revision = serializable ? 0 : tagged->known_revision;
-    client->floor_number = serializable ? 0 : tagged->clients[client->target].acknowledged_register;
+    client->floor_revision = serializable ? client->partner->revision : tagged->known_revision;
+    client->floor_number = serializable ? client->partner->sightings[client->target].number
+                                        : tagged->clients[client->target].acknowledged_register;
     client->call.path = "/etcdserverpb.KV/Range";
     wire_put_bytes(&client->call.message, 1, bytes_from_text(key));
     wire_put_bool(&client->call.message, 7, serializable);
@@ -226,9 +225,9 @@ static void record_write(struct client *client, unsigned outcome, struct bytes r
 static void note_recovery(struct client *client, uint64_t now) {
     struct tagged *tagged = client->tagged;
     enum kind kind = client->kind;
-    if (tagged->mark_ns == 0 || client->recovered[kind] || client->call.started_ns < tagged->mark_ns)
+    if (tagged->mark_ns == 0 || client->recovered || client->call.started_ns < tagged->mark_ns)
         return;
-    client->recovered[kind] = true;
+    client->recovered = true;
     if (tagged->first_ns[kind] == 0)
         tagged->first_ns[kind] = now;
     if (--tagged->missing[kind] == 0)
@@ -237,7 +236,7 @@ static void note_recovery(struct client *client, uint64_t now) {
 }
 
 static void note_success(struct client *client, uint64_t now) {
-    uint64_t *last = &client->last_success_ns[client->kind];
+    uint64_t *last = &client->last_success_ns;
     if (*last != 0 && now - *last > client->tagged->options->gap_us * 1000)
         printf("gap %s %u %" PRIu64 " %" PRIu64 "\n", class_names[client->kind], client->index, to_us(*last),
                to_us(now));
@@ -255,7 +254,7 @@ static void on_done(struct grpc_call *call, unsigned outcome, struct bytes respo
         check_read(client, response);
     if (outcome == GRPC_OK) {
         note_success(client, now);
-        if (client->kind != CLASS_SERIALIZABLE && client->revision > tagged->known_revision)
+        if (client->revision > tagged->known_revision)
             tagged->known_revision = client->revision;
     }
     uint64_t pause = tagged->options->pause_us * 1000;
@@ -300,9 +299,9 @@ static void begin_mark(struct tagged *tagged, const char *mark) {
     for (unsigned kind = 0; kind < CLASS_COUNT; kind++) {
         tagged->missing[kind] = kind == CLASS_WRITE ? tagged->options->writers : tagged->options->readers;
         tagged->first_ns[kind] = 0;
-        for (size_t i = 0; i < tagged->client_count; i++)
-            tagged->clients[i].recovered[kind] = false;
     }
+    for (size_t i = 0; i < tagged->client_count; i++)
+        tagged->clients[i].recovered = false;
 }
 
 static void on_line(struct tagged *tagged, const char *line) {
@@ -337,18 +336,24 @@ static void read_commands(struct tagged *tagged) {
 }
 
 static void make_clients(struct tagged *tagged) {
-    const struct tagged_options *options = tagged->options;
+    size_t writers = tagged->options->writers;
     for (size_t i = 0; i < tagged->client_count; i++) {
         struct client *client = &tagged->clients[i];
+        size_t reader = i < writers ? 0 : i - writers; /* two readers share a connection */
         client->tagged = tagged;
-        client->connection = &tagged->loop.connections[i];
-        client->writer = i < options->writers;
-        client->index = (unsigned)(client->writer ? i : i - options->writers);
+        client->writer = i < writers;
+        client->kind = client->writer    ? CLASS_WRITE
+                       : reader % 2 == 0 ? CLASS_LINEARIZABLE
+                                         : CLASS_SERIALIZABLE;
+        client->connection = &tagged->loop.connections[client->writer ? i : writers + reader / 2];
+        client->index = (unsigned)(client->writer ? i : reader / 2);
         client->idle = true;
         client->call.done = on_done;
         client->call.owner = client;
-        if (!client->writer)
-            client->sightings = must_zalloc(options->writers * sizeof *client->sightings);
+        if (client->writer)
+            continue;
+        client->partner = reader % 2 == 0 ? client + 1 : client - 1;
+        client->sightings = must_zalloc(writers * sizeof *client->sightings);
     }
     tagged->idle_count = tagged->client_count;
 }
@@ -389,7 +394,7 @@ static void watch_commands(struct tagged *tagged) {
 }
 
 long tagged_run(const struct tagged_options *options) {
-    struct tagged tagged = {.options = options, .client_count = options->writers + options->readers};
+    struct tagged tagged = {.options = options, .client_count = options->writers + 2 * options->readers};
     tagged.log = fopen(options->log_path, "we");
     if (tagged.log == NULL) {
         fprintf(stderr, "%s: %s\n", options->log_path, strerror(errno));
@@ -397,7 +402,8 @@ long tagged_run(const struct tagged_options *options) {
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     tagged.clients = must_zalloc(tagged.client_count * sizeof *tagged.clients);
-    loop_create(&tagged.loop, tagged.client_count, options->endpoints, options->endpoint_count);
+    loop_create(&tagged.loop, options->writers + options->readers, options->endpoints,
+                options->endpoint_count);
     make_clients(&tagged);
     watch_commands(&tagged);
     loop_open_all(&tagged.loop);

@@ -29,10 +29,10 @@
 struct tagged_options {
     const struct grpc_endpoint *endpoints;
     size_t endpoint_count;
-    size_t writers, readers;
-    uint64_t pause_us;   /* of a client between two requests */
-    uint64_t gap_us;     /* 50 ms */
-    uint64_t timeout_us; /* a request unanswered for so long is given up; its outcome is unknown */
+    size_t writers, readers; /* connections; a reader's has one linearizable and one serializable reader */
+    uint64_t pause_us;       /* of a client between two requests */
+    uint64_t gap_us;         /* 50 ms */
+    uint64_t timeout_us;     /* a request unanswered for so long is given up; its outcome is unknown */
     const char *log_path;
 };
 

@@ -6,7 +6,7 @@ that a request is refused the way the rule says. `subject_*` hold the server und
 newer than the reference.
 """
 
-import api
+from harness import api
 from pair import Mismatch
 
 ALL = []

@@ -4,8 +4,8 @@ Also the rules of releases later than the reference (RangeStream, Alarm's header
 server under test alone is held to them.
 """
 
-import api
-from api import Put, Range
+from harness import api
+from harness.api import Put, Range
 from cases import case
 from cases_range import ALL_KEYS, EMPTY_KEY, FUTURE, fill
 

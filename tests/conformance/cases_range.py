@@ -1,6 +1,6 @@
 """Range: etcd-api.md 1.3."""
 
-from api import RANGE, Range
+from harness.api import RANGE, Range
 from cases import case
 
 EMPTY_KEY = (3, "etcdserver: key is not provided")

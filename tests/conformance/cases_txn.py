@@ -1,6 +1,6 @@
 """Txn: etcd-api.md 1.2 (headers) and 1.5."""
 
-from api import Compare, Delete, Op, Put, Range, Txn
+from harness.api import Compare, Delete, Op, Put, Range, Txn
 from cases import case, op, txn
 from cases_range import ALL_KEYS, COMPACTED, EMPTY_KEY, FUTURE, fill
 from cases_write import KEY_NOT_FOUND, LEASE_NOT_FOUND, LEASE_PROVIDED, TOO_LARGE, VALUE_PROVIDED

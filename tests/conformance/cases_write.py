@@ -1,6 +1,6 @@
 """Put, DeleteRange and Compact: etcd-api.md 1.5."""
 
-from api import Compaction, Delete, Put, Range
+from harness.api import Compaction, Delete, Put, Range
 from cases import case
 from cases_range import ALL_KEYS, COMPACTED, EMPTY_KEY, FUTURE, fill
 

@@ -4,7 +4,7 @@ cluster_id, member_id and raft_term differ between two servers by nature: they a
 Everything else, revisions included, must be equal: both servers started empty and were asked the same.
 """
 
-from api import Range
+from harness.api import Range
 
 SORT_FIELD = {Range.VERSION: "version", Range.CREATE: "create_revision", Range.MOD: "mod_revision",
               Range.VALUE: "value"}

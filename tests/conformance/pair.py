@@ -5,7 +5,7 @@ their revisions run in step; `fresh` empties both and brings them in step again 
 separated them, so that one failed case doesn't fail all that follow.
 """
 
-from api import COMPACT, DELETE, METHOD_OF, PUT, RANGE, Compaction, Delete, Put, Range, show
+from harness.api import COMPACT, DELETE, METHOD_OF, PUT, RANGE, Compaction, Delete, Put, Range, show
 from compare import difference
 
 EVERYTHING = {"key": b"\0", "range_end": b"\0"}

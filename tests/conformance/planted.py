@@ -1,6 +1,6 @@
 """Does the driver notice? Answers of the subject are tampered with, one small way at a time; each must be caught."""
 
-import api
+from harness import api
 
 
 def _each_kv(change):

@@ -7,7 +7,7 @@ it fails in the middle of it).
 
 import random
 
-from api import Compaction, Compare, Delete, Op, Put, Range, show
+from harness.api import Compaction, Compare, Delete, Op, Put, Range, show
 from cases import txn
 from pair import Mismatch
 
