@@ -209,12 +209,13 @@ static int due(struct node *node) {
 
 /* One wait and what it brings. */
 static void turn(struct node *node) {
+    int patience = due(node); /* may start processes, so before their descriptors are gathered */
     struct pollfd polls[1 + 2 * PROCESS_LIMIT] = {{.fd = node->signal_fd, .events = POLLIN}};
     for (unsigned i = 0; i < node->count; i++) {
         polls[1 + 2 * i] = (struct pollfd){.fd = node->processes[i].ready_fd, .events = POLLIN};
         polls[2 + 2 * i] = (struct pollfd){.fd = node->processes[i].exit_fd, .events = POLLIN};
     }
-    if (poll(polls, 1 + 2 * (nfds_t)node->count, due(node)) <= 0)
+    if (poll(polls, 1 + 2 * (nfds_t)node->count, patience) <= 0)
         return;
     if (polls[0].revents != 0)
         take_signal(node);
