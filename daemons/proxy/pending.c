@@ -6,7 +6,7 @@
 enum { TABLE_FIRST = 1024 };
 
 static size_t place_of(const struct id_table *table, uint64_t id) {
-    return (size_t)id & (table->capacity - 1);
+    return (size_t)(id * UINT64_C(0x9E3779B97F4A7C15) >> table->shift);
 }
 
 static void insert(struct id_table *table, uint64_t id, struct proxy_call *call) {
@@ -19,6 +19,7 @@ static void insert(struct id_table *table, uint64_t id, struct proxy_call *call)
 static void grow(struct id_table *table) {
     struct id_table larger = {.capacity = table->capacity == 0 ? TABLE_FIRST : table->capacity * 2,
                               .count = table->count};
+    larger.shift = 64 - (unsigned)__builtin_ctzll(larger.capacity);
     larger.entries = must_zalloc(larger.capacity * sizeof *larger.entries);
     for (size_t i = 0; i < table->capacity; i++) {
         if (table->entries[i].id != 0)

@@ -16,6 +16,7 @@ struct id_table {
         struct proxy_call *call;
     } * entries;
     size_t capacity; /* a power of two, or 0 */
+    unsigned shift;  /* 64 less the binary logarithm of capacity */
     size_t count;
 };
 
