@@ -19,7 +19,7 @@
 
 #define REMEDY "Restore this member from a snapshot, or remove it from the cluster and add it again."
 
-enum { ERROR_BYTES = 512, COPY_BYTES = 1 << 20 };
+enum { ERROR_BYTES = 512, COPY_BYTES = 256 << 10 };
 
 struct opening {
     struct wal *wal;

@@ -8,7 +8,7 @@
 
 #include "raft/wal/state.h"
 
-enum { CHUNK = 1 << 20 };
+enum { CHUNK = 256 << 10 };
 
 static bool is_proof(const uint8_t *place, uint64_t nonce, uint64_t offset) {
     size_t length = 0;
@@ -27,7 +27,7 @@ static bool is_zero(const uint8_t *place) {
     return word == 0;
 }
 
-/* Looks at the frames that begin in [0, limit) of the chunk; bytes behind `length` are zero. */
+/* Looks at the frames that begin in [0, limit) of the chunk. */
 static void scan_chunk(const uint8_t *chunk, size_t length, size_t limit, uint64_t nonce, uint64_t base,
                        struct wal_scan *scan) {
     for (size_t at = 0; at < limit && scan->proven == 0; at += 8) {
@@ -42,7 +42,7 @@ static void scan_chunk(const uint8_t *chunk, size_t length, size_t limit, uint64
 int wal_scan_tail(struct disk *disk, struct disk_file *file, uint64_t nonce, uint64_t from, uint64_t size,
                   struct wal_scan *scan) {
     *scan = (struct wal_scan){.nonzero_end = from};
-    uint8_t *chunk = must_alloc(CHUNK + WAL_MARK_BYTES);
+    uint8_t *chunk = must_alloc(CHUNK + WAL_MARK_BYTES + 8);
     int result = 0;
     for (uint64_t base = from; base < size && scan->proven == 0; base += CHUNK) {
         int64_t count = disk->operations->read(file, chunk, CHUNK + WAL_MARK_BYTES, base);
@@ -51,7 +51,7 @@ int wal_scan_tail(struct disk *disk, struct disk_file *file, uint64_t nonce, uin
             break;
         }
         size_t length = (size_t)count;
-        memset(chunk + length, 0, CHUNK + WAL_MARK_BYTES - length);
+        memset(chunk + length, 0, 8); /* a last word may be incomplete */
         scan_chunk(chunk, length, length < CHUNK ? length : CHUNK, nonce, base, scan);
     }
     free(chunk);

@@ -82,7 +82,9 @@ int wal_sync_parent(struct wal *wal) {
 }
 
 int wal_write_zeros(struct disk *disk, struct disk_file *file, uint64_t from, uint64_t to) {
-    uint8_t *zeros = must_zalloc(ZERO_BYTES);
+    if (from >= to)
+        return 0;
+    uint8_t *zeros = must_zalloc(to - from < ZERO_BYTES ? (size_t)(to - from) : ZERO_BYTES);
     int result = 0;
     uint64_t unsynced = 0;
     while (from < to && result == 0) {

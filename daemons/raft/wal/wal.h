@@ -61,7 +61,10 @@ int wal_create(struct disk *disk, const char *directory, const struct wal_metada
                uint64_t segment_bytes, struct wal **wal);
 
 /* What open hands back, record by record, in order. Entries may overwrite earlier ones (a new leader): the
- * visitor truncates its copy from entry->index on. Data is borrowed. Any member may be NULL. */
+ * visitor truncates its copy from entry->index on. Where the oldest segments were released, the first entries
+ * may be dead ones whose overwriting begins below them: the copy is then empty and starts anew at
+ * entry->index. A snapshot beyond the last entry replaces the log: the next entry is snapshot->index + 1. The
+ * state comes again at the head of each segment. Data is borrowed. Any member may be NULL. */
 struct wal_visitor {
     void (*entry)(void *context, const struct wal_entry *entry);
     void (*state)(void *context, const struct wal_hard_state *state);
