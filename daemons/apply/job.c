@@ -1,0 +1,89 @@
+/* job: see job.h. */
+#include "apply/job.h"
+
+#include <stdlib.h>
+
+#include "apply/apply_role.h"
+#include "apply/mvcc/mvcc.h"
+#include "apply/mvcc/txn.h"
+
+struct apply_job *job_new(enum job_kind kind, uint64_t id, uint8_t slot) {
+    struct apply_job *job = must_zalloc(sizeof *job);
+    job->kind = kind;
+    job->id = id;
+    job->slot = slot;
+    atomic_init(&job->cancelled, false);
+    return job;
+}
+
+void job_free(struct apply_job *job) {
+    if (job->kind == JOB_RANGE)
+        range_read_free(&job->range);
+    if (job->snapshot != NULL)
+        job->store->operations->release_snapshot(job->snapshot);
+    buffer_free(&job->body);
+    buffer_free(&job->answer);
+    free(job);
+}
+
+bool apply_job_is_long(const struct apply_job *job) {
+    return job->slices > 0 || job->kind == JOB_CHECKPOINT;
+}
+
+static void run_range(struct apply_job *job) {
+    job->finished = range_read_step(&job->range, job->slice);
+    job->status = job->range.status;
+    job->total = job->range.total;
+}
+
+/* One slice whatever its size: a transaction's ranges are few and it is the client that chose them. */
+static void run_txn(struct apply_job *job) {
+    struct txn_read_limits limits = {.keys = UINT64_MAX, .cancelled = &job->cancelled};
+    job->answer.length = 0;
+    job->status = txn_read(&job->view, buffer_bytes(&job->body), &limits, &job->answer);
+    job->finished = true;
+    job->total = job->answer.length;
+}
+
+static void run_checkpoint(struct apply_job *job) {
+    buffer_append_byte(&job->body, 0);
+    job->result = job->store->operations->checkpoint(job->store, (const char *)job->body.data,
+                                                     mvcc_applied_key(), &job->answer);
+    job->body.length--;
+    job->finished = true;
+}
+
+void apply_job_run(struct apply_job *job) {
+    job->slices++;
+    if (atomic_load(&job->cancelled) && job->kind != JOB_CHECKPOINT)
+        return;
+    switch (job->kind) {
+    case JOB_RANGE:
+        run_range(job);
+        break;
+    case JOB_TXN:
+        run_txn(job);
+        break;
+    case JOB_CHECKPOINT:
+        run_checkpoint(job);
+        break;
+    case JOB_ANSWER:
+        break;
+    }
+}
+
+struct buffer *job_output(struct apply_job *job) {
+    static struct buffer nothing;
+    if (job->kind != JOB_RANGE)
+        return job->finished ? &job->answer : &nothing;
+    return range_read_ready(&job->range) ? &job->range.out : &nothing;
+}
+
+void job_output_sent(struct apply_job *job) {
+    job->sent_of_out = 0;
+    job->part_at = 0;
+    if (job->kind == JOB_RANGE)
+        range_read_sent(&job->range);
+    else
+        buffer_free(&job->answer);
+}

@@ -1,0 +1,58 @@
+/*
+ * job: a piece of work that runs outside the combiner, slice by slice: a Range, a transaction that only
+ * reads, or a checkpoint; or (ANSWER) nothing but an answer that waits for its client.
+ *
+ * Owner: reads.c inside the combiner, except between take and done, when the taker owns it; only `cancelled`
+ * is touched by both.
+ */
+#ifndef QUORATE_APPLY_JOB_H
+#define QUORATE_APPLY_JOB_H
+
+#include <stdatomic.h>
+
+#include "apply/mvcc/range_read.h"
+
+enum job_kind { JOB_RANGE, JOB_TXN, JOB_ANSWER, JOB_CHECKPOINT };
+enum job_state { JOB_READY, JOB_TAKEN, JOB_RETURNED, JOB_PARKED };
+
+struct apply_job {
+    struct apply_job *next;  /* in a queue */
+    struct apply_job *chain; /* all jobs of one hash bucket */
+    enum job_kind kind;
+    enum job_state state;
+    uint64_t id;
+    uint8_t slot;
+    uint64_t deadline_us; /* 0: none */
+    atomic_bool cancelled;
+    unsigned slices; /* run so far */
+
+    struct store *store;
+    struct store_snapshot *snapshot; /* a reference of ours; NULL: ANSWER, CHECKPOINT */
+    struct buffer body;              /* the request, which `range.request` borrows from; or a directory */
+
+    struct range_read range; /* RANGE */
+    struct view view;        /* TXN */
+    struct buffer answer;    /* TXN, ANSWER: the whole body; CHECKPOINT: the value read back */
+    int result;              /* CHECKPOINT: 0 or -errno */
+
+    /* set by the owner for the next slice; set by the slice */
+    struct range_slice slice;
+    bool finished;
+    uint16_t status;
+    int64_t revision;
+
+    /* pacing */
+    bool begun;         /* the first part was sent */
+    size_t sent_of_out; /* bytes of the present output that were sent */
+    size_t part_at;     /* stream: next of range.parts */
+    uint64_t total, sent, consumed;
+};
+
+struct apply_job *job_new(enum job_kind kind, uint64_t id, uint8_t slot);
+void job_free(struct apply_job *job);
+/* What is to be sent now; empty while the answer is being built. */
+struct buffer *job_output(struct apply_job *job);
+/* The output was sent whole. */
+void job_output_sent(struct apply_job *job);
+
+#endif

@@ -1,0 +1,221 @@
+/*
+ * job_queue: jobs from the round that makes them to the last byte that the client took.
+ *
+ * READY (in a queue) -> TAKEN -> RETURNED -> its output is sent -> READY again, or PARKED while the link is
+ * full or the client is a window behind, or freed. A job cancelled while taken is freed when it comes back.
+ */
+#include "apply/reads_internal.h"
+
+enum { LARGEST_ANSWER = INT32_MAX, SMALLEST_WINDOW = 64 * 1024 };
+
+static void list_append(struct job_list *list, struct apply_job *job) {
+    job->next = NULL;
+    *list->tail = job;
+    list->tail = &job->next;
+}
+
+static struct apply_job *list_take(struct job_list *list) {
+    struct apply_job *job = list->head;
+    if (job == NULL)
+        return NULL;
+    list->head = job->next;
+    if (list->head == NULL)
+        list->tail = &list->head;
+    return job;
+}
+
+static struct apply_job **bucket_of(struct reads *reads, uint64_t id) {
+    return &reads->buckets[(id ^ id >> 42) % JOB_BUCKETS];
+}
+
+struct apply_job *job_find(struct reads *reads, uint64_t id) {
+    struct apply_job *job = reads->job_count == 0 ? NULL : *bucket_of(reads, id);
+    while (job != NULL && job->id != id)
+        job = job->chain;
+    return job;
+}
+
+void job_add(struct reads *reads, struct apply_job *job) {
+    struct apply_job **bucket = bucket_of(reads, job->id);
+    job->state = JOB_PARKED;
+    job->chain = *bucket;
+    *bucket = job;
+    reads->job_count++;
+}
+
+static void unlink_job(struct reads *reads, struct apply_job *job) {
+    struct apply_job **place = bucket_of(reads, job->id);
+    while (*place != job)
+        place = &(*place)->chain;
+    *place = job->chain;
+    reads->job_count--;
+}
+
+struct store_snapshot *round_snapshot(struct reads *reads) {
+    struct store *store = reads->mvcc->store;
+    if (reads->snapshot == NULL)
+        reads->snapshot = store->operations->snapshot(store);
+    return store->operations->retain(reads->snapshot);
+}
+
+/* How far an answer may be ahead of its client: less when there are many. */
+static size_t window(const struct reads *reads) {
+    size_t share = reads->budget.limit / (reads->job_count + 1);
+    if (share > WINDOW_BYTES)
+        return WINDOW_BYTES;
+    return share < SMALLEST_WINDOW ? SMALLEST_WINDOW : share;
+}
+
+static size_t window_left(const struct reads *reads, const struct apply_job *job) {
+    uint64_t ahead = job->sent - job->consumed;
+    size_t limit = window(reads);
+    return ahead >= limit ? 0 : limit - (size_t)ahead;
+}
+
+void job_make_ready(struct reads *reads, struct apply_job *job) {
+    size_t left = window_left(reads, job);
+    job->slice =
+        (struct range_slice){.keys = SLICE_KEYS, .bytes = left < RANGE_PART_BYTES ? left : RANGE_PART_BYTES};
+    job->state = JOB_READY;
+    list_append(job->slices == 0 ? &reads->fresh : &reads->continued, job);
+}
+
+static void end_job(struct reads *reads, struct apply_job *job) {
+    unlink_job(reads, job);
+    job_free(job);
+}
+
+void job_cancel(struct reads *reads, struct apply_job *job) {
+    atomic_store(&job->cancelled, true);
+    if (job->state == JOB_PARKED)
+        end_job(reads, job);
+}
+
+static bool is_stream(const struct apply_job *job) {
+    return job->kind == JOB_RANGE && job->range.stream;
+}
+
+/* The next record's bytes; a stream's are one part. */
+static struct bytes next_chunk(struct apply_job *job, const struct buffer *out) {
+    size_t length = out->length - job->sent_of_out;
+    if (is_stream(job)) {
+        uint32_t part = 0;
+        memcpy(&part, job->range.parts.data + job->part_at * sizeof part, sizeof part);
+        length = part;
+    } else if (length > RECORD_BYTES) {
+        length = RECORD_BYTES;
+    }
+    return bytes_of(out->data + job->sent_of_out, length);
+}
+
+static void send_chunk(struct reads *reads, struct apply_job *job, struct buffer *out) {
+    struct bytes chunk = next_chunk(job, out);
+    bool last = job->finished && job->sent_of_out + chunk.length == out->length;
+    struct bus_result result = {.id = job->id,
+                                .status = STATUS_OK,
+                                .more = !last,
+                                .header = is_stream(job) ? last : !job->begun,
+                                .revision = (uint64_t)job->revision,
+                                .total = is_stream(job) ? 0 : job->total,
+                                .term = reads->term,
+                                .body = chunk};
+    bus_put_result(reads->slots[job->slot].link, BUS_APPLY_RESULT, &result);
+    job->begun = true;
+    job->sent += chunk.length;
+    job->sent_of_out += chunk.length;
+    job->part_at++;
+}
+
+/* False: something is left that cannot go now. */
+static bool send_output(struct reads *reads, struct apply_job *job) {
+    struct buffer *out = job_output(job);
+    struct bus_link *link = reads->slots[job->slot].link;
+    while (job->sent_of_out < out->length) {
+        if (window_left(reads, job) == 0 || bus_link_room(link) == 0)
+            return false;
+        send_chunk(reads, job, out);
+    }
+    if (out->length > 0)
+        job_output_sent(job);
+    return true;
+}
+
+/* An answer that turned out to be empty still has to be said. */
+static void send_empty(struct reads *reads, const struct apply_job *job) {
+    bus_put_result(reads->slots[job->slot].link, BUS_APPLY_RESULT,
+                   &(struct bus_result){.id = job->id,
+                                        .status = STATUS_OK,
+                                        .header = true,
+                                        .revision = (uint64_t)job->revision,
+                                        .term = reads->term});
+}
+
+void job_advance(struct reads *reads, struct apply_job *job) {
+    job->state = JOB_PARKED;
+    if (job->finished && job->status == STATUS_OK && job->total > LARGEST_ANSWER)
+        job->status = STATUS_TOO_MANY_REQUESTS;
+    if (job->finished && job->status != STATUS_OK) {
+        reads_refuse(reads, job->id, job->status);
+        end_job(reads, job);
+        return;
+    }
+    if (!send_output(reads, job))
+        return;
+    if (job->finished) {
+        if (!job->begun)
+            send_empty(reads, job);
+        end_job(reads, job);
+    } else if (window_left(reads, job) >= SMALLEST_WINDOW / 2) {
+        job_make_ready(reads, job);
+    }
+}
+
+void job_take_returned(struct reads *reads) {
+    struct apply_job *job = NULL;
+    while ((job = list_take(&reads->returned)) != NULL) {
+        job->state = JOB_PARKED;
+        if (atomic_load(&job->cancelled))
+            end_job(reads, job);
+        else
+            job_advance(reads, job);
+    }
+}
+
+void job_each(struct reads *reads, void (*visit)(struct reads *, struct apply_job *, const void *),
+              const void *context) {
+    for (size_t bucket = 0; bucket < JOB_BUCKETS && reads->job_count > 0; bucket++) {
+        struct apply_job *next = NULL;
+        for (struct apply_job *job = reads->buckets[bucket]; job != NULL; job = next) {
+            next = job->chain;
+            visit(reads, job, context);
+        }
+    }
+}
+
+void reads_queue_checkpoint(struct reads *reads, struct apply_job *job) {
+    job->state = JOB_READY;
+    list_append(&reads->continued, job);
+}
+
+struct apply_job *reads_take_job(struct reads *reads) {
+    for (;;) {
+        struct apply_job *job = list_take(&reads->fresh);
+        if (job == NULL)
+            job = list_take(&reads->continued);
+        if (job == NULL)
+            return NULL;
+        job->state = JOB_TAKEN;
+        if (!atomic_load(&job->cancelled))
+            return job;
+        end_job(reads, job);
+    }
+}
+
+void reads_job_done(struct reads *reads, struct apply_job *job) {
+    job->state = JOB_RETURNED;
+    list_append(&reads->returned, job);
+}
+
+size_t reads_job_count(const struct reads *reads) {
+    return reads->job_count;
+}
