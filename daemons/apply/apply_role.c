@@ -74,7 +74,7 @@ static void take_entry(struct apply_role *role, const struct bus_entry *entry) {
 
 static void take_read(struct apply_role *role, const struct bus_record *record) {
     struct bus_request request;
-    if (bus_get_request(record, &request) && ours(role, request.id))
+    if (bus_get_request(record, &request))
         reads_add(role->reads, &request, role->now_us);
 }
 
@@ -105,7 +105,8 @@ static void raft_record(void *context, struct bus_link *link, const struct bus_r
             take_entry(role, &entry);
         break;
     case BUS_RAFT_READ:
-        take_read(role, record);
+        if (ours(role, record->id))
+            take_read(role, record);
         break;
     case BUS_RAFT_STATE:
         if (bus_get_raft_state(record, &state) && state.member != 0)
