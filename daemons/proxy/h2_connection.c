@@ -6,6 +6,7 @@
  */
 #include "proxy/h2_connection.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/log.h"
@@ -37,6 +38,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     connection->streams++;
     connection->header_failure.code = GRPC_OK;
     connection->http_status = 200;
+    connection->method[0] = '\0';
     return 0;
 }
 
@@ -84,6 +86,14 @@ static void take_encoding(struct rpc_stream *stream, struct bytes value) {
                   (int)(value.length < 100 ? value.length : 100), (const char *)value.data);
 }
 
+static void take_method(struct rpc_stream *stream, struct bytes value) {
+    struct h2_connection *connection = stream->connection;
+    stream->post = bytes_equal(value, bytes_from_text("POST"));
+    if (!stream->post)
+        snprintf(connection->method, sizeof connection->method, "%.*s", (int)value.length,
+                 (const char *)value.data);
+}
+
 static void take_path(struct rpc_stream *stream, struct bytes value) {
     stream->rpc = rpc_find(value, stream->connection->last_rpc);
     if (stream->rpc == RPC_UNKNOWN)
@@ -114,7 +124,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         break;
     case 7:
         if (IS(":method"))
-            stream->post = bytes_equal(value, bytes_from_text("POST"));
+            take_method(stream, value);
         break;
     case 12:
         if (IS("content-type"))
@@ -139,7 +149,8 @@ static void headers_complete(struct h2_connection *connection, struct rpc_stream
         grpc_fail(failure, GRPC_INVALID_ARGUMENT, "invalid gRPC request content-type \"\"");
         connection->http_status = 415;
     } else if (connection->http_status == 200 && !stream->post) {
-        grpc_fail(failure, GRPC_INTERNAL, "Received a HEADERS frame with a :method which should be POST");
+        grpc_fail(failure, GRPC_INTERNAL, "Received a HEADERS frame with :method \"%s\" which should be POST",
+                  connection->method);
         connection->http_status = 405;
     } else if (connection->http_status == 200 &&
                (stream->rpc == RPC_UNKNOWN || !rpc_is_served(stream->rpc))) {
@@ -332,6 +343,18 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return 0;
 }
 
+/* The RPC has ended but the client still talks: nobody listens any more. (Submitted earlier, it would go
+ * first.) */
+static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_data) {
+    (void)user_data;
+    if (frame->hd.type != NGHTTP2_HEADERS || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
+        return 0;
+    const struct rpc_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (stream != NULL && !stream->remote_closed)
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+    return 0;
+}
+
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
                             void *user_data) {
     (void)session;
@@ -378,6 +401,7 @@ nghttp2_session_callbacks *h2_callbacks_new(void) {
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     return callbacks;
@@ -392,7 +416,7 @@ nghttp2_option *h2_option_new(void) {
     return option;
 }
 
-struct h2_connection *h2_new(struct server *server, struct connection *owner) {
+struct h2_connection *h2_new(struct server *server, struct client *owner) {
     struct h2_connection *connection = must_zalloc(sizeof *connection);
     connection->server = server;
     connection->owner = owner;

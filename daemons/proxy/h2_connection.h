@@ -24,17 +24,18 @@ enum {
     H2_INVALID_FRAMES = 64,
 };
 
-struct connection;
+struct client;
 
 struct h2_connection {
     nghttp2_session *session;
     struct server *server;
-    struct connection *owner;
+    struct client *owner;
     struct rpc_stream *all;                     /* open streams */
     struct rpc_stream *current;                 /* whose headers are being received */
     struct rpc_stream *waiting, **waiting_tail; /* complete requests that may not start yet */
     struct grpc_failure header_failure;         /* of the headers being received; code 0: none */
     unsigned http_status;                       /* that goes with it */
+    char method[16];                            /* of these headers, cut */
     unsigned streams;                           /* open */
     size_t request_bytes;                       /* held, of requests complete or not */
     size_t complete_bytes;                      /* of these, of complete requests: they will be released */
@@ -53,7 +54,7 @@ struct h2_connection {
 
 nghttp2_session_callbacks *h2_callbacks_new(void);
 nghttp2_option *h2_option_new(void);
-struct h2_connection *h2_new(struct server *server, struct connection *owner);
+struct h2_connection *h2_new(struct server *server, struct client *owner);
 /* Frees all streams; their calls are cancelled. */
 void h2_free(struct h2_connection *connection);
 /* False: the connection is beyond saving. */

@@ -58,17 +58,9 @@ static nghttp2_nv grpc_message_header(const struct rpc_stream *stream) {
     return header;
 }
 
-/* The client still talks although the RPC has ended: nobody listens any more. */
-static void close_other_side(struct rpc_stream *stream) {
-    if (!stream->remote_closed)
-        nghttp2_submit_rst_stream(stream->connection->session, NGHTTP2_FLAG_NONE, stream->id,
-                                  NGHTTP2_NO_ERROR);
-}
-
 static void submit_trailers(struct rpc_stream *stream) {
     const nghttp2_nv trailers[] = {grpc_status_header(stream->code), grpc_message_header(stream)};
     nghttp2_submit_trailer(stream->connection->session, stream->id, trailers, 2);
-    close_other_side(stream);
 }
 
 /* The client's HTTP/2 took what was buffered of an answer in parts: apply may send more. */
@@ -124,7 +116,7 @@ static void wake(struct rpc_stream *stream) {
         stream->deferred = false;
         nghttp2_session_resume_data(stream->connection->session, stream->id);
     }
-    connection_touch(stream->connection->owner);
+    client_touch(stream->connection->owner);
 }
 
 static void submit_only_trailers(struct rpc_stream *stream, unsigned http_status) {
@@ -133,8 +125,7 @@ static void submit_only_trailers(struct rpc_stream *stream, unsigned http_status
     nghttp2_submit_response(stream->connection->session, stream->id, headers, 4, NULL);
     stream->responding = true;
     stream->connection->reset_strikes = true;
-    close_other_side(stream);
-    connection_touch(stream->connection->owner);
+    client_touch(stream->connection->owner);
 }
 
 static void append_prefix(struct rpc_stream *stream, bool compressed, size_t length) {
@@ -210,7 +201,7 @@ static void finish(struct rpc_stream *stream, enum grpc_code code) {
         /* Half a message can't be taken back. "Refused" is what gRPC clients read as Unavailable. */
         nghttp2_submit_rst_stream(stream->connection->session, NGHTTP2_FLAG_NONE, stream->id,
                                   NGHTTP2_REFUSED_STREAM);
-        connection_touch(stream->connection->owner);
+        client_touch(stream->connection->owner);
     } else if (!stream->responding) {
         submit_only_trailers(stream, 200);
     } else {

@@ -9,7 +9,7 @@
 
 struct http1_connection {
     struct server *server;
-    struct connection *owner;
+    struct client *owner;
     struct buffer in;
     struct buffer out, writing;
     struct page page;
@@ -20,7 +20,7 @@ struct http1_connection {
     uint64_t idle_since_us;
 };
 
-struct http1_connection *http1_new(struct server *server, struct connection *owner) {
+struct http1_connection *http1_new(struct server *server, struct client *owner) {
     struct http1_connection *http1 = must_zalloc(sizeof *http1);
     http1->server = server;
     http1->owner = owner;
@@ -67,7 +67,7 @@ static void write_page(struct http1_connection *http1, const struct page_answer 
     buffer_append_bytes(out, answer->body);
     http1->last = !http1->keep;
     http1->idle_since_us = http1->server->now_us;
-    connection_touch(http1->owner);
+    client_touch(http1->owner);
 }
 
 static void serve_next(struct http1_connection *http1);

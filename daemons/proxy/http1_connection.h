@@ -10,10 +10,10 @@
 #include "common/bytes.h"
 
 struct server;
-struct connection;
+struct client;
 struct http1_connection;
 
-struct http1_connection *http1_new(struct server *server, struct connection *owner);
+struct http1_connection *http1_new(struct server *server, struct client *owner);
 void http1_free(struct http1_connection *http1);
 /* False: more than may wait came in. */
 bool http1_receive(struct http1_connection *http1, struct bytes data);

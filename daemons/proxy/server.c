@@ -77,11 +77,11 @@ static void end_round(void *context) {
     if (server->dirty == NULL)
         return;
     while (server->dirty != NULL) {
-        struct connection *connection = server->dirty;
+        struct client *connection = server->dirty;
         server->dirty = connection->dirty_next;
         connection->dirty = false;
         if (!connection->closed)
-            connection_flush(connection);
+            client_flush(connection);
     }
     proxy_role_end_round(server->role);
     report_bytes(server);
@@ -163,7 +163,7 @@ static void accept_some(struct server *server, struct listener *listener) {
             watch_listener(server, listener, EPOLL_CTL_MOD);
             return;
         }
-        connection_open(server, stream);
+        client_open(server, stream);
     }
 }
 
@@ -182,16 +182,16 @@ static void handle_event(struct server *server, const struct epoll_event *event)
     } else if (is_listener(server, event->data.ptr)) {
         accept_some(server, event->data.ptr);
     } else {
-        connection_ready(event->data.ptr, event->events);
+        client_ready(event->data.ptr, event->events);
     }
 }
 
 /* No event fetched from epoll can name these any longer. */
 static void bury(struct server *server) {
     while (server->graveyard != NULL) {
-        struct connection *connection = server->graveyard;
+        struct client *connection = server->graveyard;
         server->graveyard = connection->next;
-        connection_free(connection);
+        client_free(connection);
     }
 }
 
@@ -205,10 +205,10 @@ static void check_stop(struct server *server) {
             close(server->listeners[i].fd);
     }
     bool late = server->now_us >= server->stop_by_us;
-    struct connection *next = NULL;
-    for (struct connection *at = server->connections; at != NULL; at = next) {
+    struct client *next = NULL;
+    for (struct client *at = server->connections; at != NULL; at = next) {
         next = at->next;
-        connection_stop(at, first, late);
+        client_stop(at, first, late);
     }
     server->stopped = late || server->connections == NULL;
 }
@@ -224,8 +224,8 @@ static void housekeeping(struct server *server) {
         listener->paused = false;
         watch_listener(server, listener, EPOLL_CTL_MOD);
     }
-    for (struct connection *at = server->connections; at != NULL; at = at->next)
-        connection_check(at, server->now_us);
+    for (struct client *at = server->connections; at != NULL; at = at->next)
+        client_check(at, server->now_us);
 }
 
 static int wait_ms(const struct server *server) {

@@ -12,7 +12,7 @@
 
 #include "common/combiner.h"
 #include "common/config.h"
-#include "proxy/connection.h"
+#include "proxy/client.h"
 #include "proxy/proxy_role.h"
 #include "proxy/rpc.h"
 
@@ -38,9 +38,9 @@ struct server {
     int epoll_fd, wake_fd;
     struct listener listeners[SERVER_LISTENERS];
     unsigned listener_count;
-    struct connection *connections; /* all that are open */
-    struct connection *dirty;       /* those with something to write this round */
-    struct connection *graveyard;   /* closed: freed once no epoll event can name them */
+    struct client *connections; /* all that are open */
+    struct client *dirty;       /* those with something to write this round */
+    struct client *graveyard;   /* closed: freed once no epoll event can name them */
     unsigned connection_count;
     uint64_t next_housekeeping_us;
     bool stopping, stopped;

@@ -1,29 +1,29 @@
 /*
- * connection: one client connection: its byte stream, what it speaks (found out by looking at the first
+ * client: one client connection: its byte stream, what it speaks (found out by looking at the first
  * bytes: HTTP/2's preface or else HTTP/1.1) and the output that the socket has not taken yet.
  *
  * Failure modes: a client that does not speak up within HANDSHAKE_US is closed; one that does not take its
  * output is not read from until it does, so that what is held for it is bounded.
  */
-#ifndef QUORATE_PROXY_CONNECTION_H
-#define QUORATE_PROXY_CONNECTION_H
+#ifndef QUORATE_PROXY_CLIENT_H
+#define QUORATE_PROXY_CLIENT_H
 
 #include "common/stream.h"
 
-#define CONNECTION_HANDSHAKE_US UINT64_C(20000000)
+#define CLIENT_HANDSHAKE_US UINT64_C(20000000)
 
-enum connection_kind { CONNECTION_SNIFFING, CONNECTION_HTTP2, CONNECTION_HTTP1 };
+enum client_kind { CLIENT_SNIFFING, CLIENT_HTTP2, CLIENT_HTTP1 };
 
 struct server;
 struct h2_connection;
 struct http1_connection;
 
-struct connection {
-    struct connection *next, *previous; /* all connections of the server */
-    struct connection *dirty_next;
+struct client {
+    struct client *next, *previous; /* all connections of the server */
+    struct client *dirty_next;
     struct server *server;
     struct stream stream;
-    enum connection_kind kind;
+    enum client_kind kind;
     struct h2_connection *h2;
     struct http1_connection *http1;
     struct buffer out; /* what the socket did not take */
@@ -37,20 +37,20 @@ struct connection {
     uint64_t opened_us;
 };
 
-void connection_open(struct server *server, struct stream stream);
+void client_open(struct server *server, struct stream stream);
 /* epoll says so. */
-void connection_ready(struct connection *connection, uint32_t events);
+void client_ready(struct client *client, uint32_t events);
 /* Something is to be written (or closed) at the end of this round. */
-void connection_touch(struct connection *connection);
+void client_touch(struct client *client);
 /* End of a round: writes; closes what is broken or finished. */
-void connection_flush(struct connection *connection);
+void client_flush(struct client *client);
 /* Once a second. */
-void connection_check(struct connection *connection, uint64_t now_us);
+void client_check(struct client *client, uint64_t now_us);
 /* The daemon stops. first: say so; late: there is no time left. Called again until the connection is closed.
  */
-void connection_stop(struct connection *connection, bool first, bool late);
+void client_stop(struct client *client, bool first, bool late);
 /* Puts it into the server's graveyard. */
-void connection_close(struct connection *connection);
-void connection_free(struct connection *connection);
+void client_close(struct client *client);
+void client_free(struct client *client);
 
 #endif
