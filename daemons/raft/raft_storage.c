@@ -49,10 +49,23 @@ static bool open_existing(struct raft_storage *storage, struct raft_role *role, 
     return false;
 }
 
+/* The directory, with its name durable in its parent. */
+static int make_member_directory(struct disk *disk, const char *directory) {
+    char parent[4096];
+    int status = disk->operations->make_directory(disk, directory);
+    const char *slash = strrchr(directory, '/');
+    size_t length = slash == NULL || slash == directory ? 1 : (size_t)(slash - directory);
+    if (length >= sizeof parent)
+        return -ENAMETOOLONG;
+    memcpy(parent, slash == NULL ? "." : directory, length);
+    parent[length] = '\0';
+    return status == 0 ? disk->operations->sync_directory(disk, parent) : status;
+}
+
 static bool open_or_create(struct raft_storage *storage, struct raft_role *role, char error[512]) {
     const struct raft_storage_options *options = &storage->options;
     struct disk *disk = options->disk;
-    int status = disk->operations->make_directory(disk, options->member_directory);
+    int status = make_member_directory(disk, options->member_directory);
     if (status != 0)
         return fail(error, "cannot make directory", options->member_directory, status);
     int exists = wal_exists(disk, options->wal_directory);
