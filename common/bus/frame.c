@@ -60,6 +60,15 @@ static bool header_makes_sense(const struct frame_header *header) {
     return false;
 }
 
+size_t frame_length(struct bytes stream) {
+    if (stream.length < FRAME_HEADER)
+        return FRAME_HEADER;
+    uint32_t length = get32(stream.data + 52);
+    if (get32(stream.data) != frame_magic || length > BUS_FRAME_LIMIT - FRAME_HEADER)
+        return 0;
+    return FRAME_HEADER + (size_t)length;
+}
+
 enum frame_verdict frame_header_decode(struct bytes frame, struct frame_header *out) {
     if (frame.length < FRAME_HEADER || frame.length > BUS_FRAME_LIMIT)
         return FRAME_GARBAGE;

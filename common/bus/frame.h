@@ -44,6 +44,12 @@ enum frame_verdict {
     FRAME_OTHER_CONTRACT, /* one of ours, but of another contract version */
 };
 
+/*
+ * Where a frame ends in a stream of bytes: the length of the frame at the start, as far as it is known (it
+ * may exceed what is there; at least FRAME_HEADER). 0: no frame starts here.
+ */
+size_t frame_length(struct bytes stream);
+
 void frame_header_encode(uint8_t out[FRAME_HEADER], const struct frame_header *header);
 enum frame_verdict frame_header_decode(struct bytes frame, struct frame_header *out);
 

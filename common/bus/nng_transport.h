@@ -1,13 +1,22 @@
 /*
- * nng_transport: bus frames over nng pair1 on ipc://, the only file pair that knows nng.
+ * nng_transport: bus frames over nng's ipc streams, the only files that know nng (nng_*.c).
  *
- * Debian's nng 1.5.2 needs guarding (building-blocks.md 1): a connect-and-close deafens an ipc listener
- * (#1518), a rejected second peer's messages vanish, queued messages reach the next incarnation, closing
- * sockets may crash. So: names are relative to the runtime directory (0700), sockets 0600, the listener is
- * watched and re-created when it has been without a peer for a second, nothing is closed while the daemon
- * lives, exactly one receive is outstanding a socket, and sends never block and carry no completion.
+ * Why streams and not pair1 sockets. In Debian's nng 1.5.2 the socket layer above the streams fails in ways
+ * that cannot be repaired from outside; all were reproduced here:
+ * - a connect-and-close deafens an ipc listener for good, and a peer that dies while we connect to it ends
+ * our dialer (#1518: EPIPE during the negotiation is taken for "closed by us");
+ * - a pipe that is closed while a message is half received is never given back (its next read is refused
+ * without completing), the one reaper thread of the process waits for it for ever, and no connection of the
+ * process is ever replaced again: killing a busy peer did this one time in ten;
+ * - messages queued for a dead peer reach the next one; a rejected second peer's messages vanish.
+ * The streams below know none of this, and cost less: one read and one thread hop a frame instead of two or
+ * three.
  *
- * Every event (connected, disconnected, frame) is posted to the daemon's combiner and handled inside it by
+ * What is left to guard: a listener must go on accepting whatever its guests do, a dialer go on dialing;
+ * there is one peer at a time; an operation must not be started on a closed stream (it never completes); a
+ * name is held by one process only. Names are relative to the runtime directory (0700), sockets 0600.
+ *
+ * Every event (connected, disconnected, frames) is posted to the daemon's combiner and handled inside it by
  * the link, on the nng thread that brought it when the role is idle.
  */
 #ifndef QUORATE_COMMON_BUS_NNG_TRANSPORT_H
@@ -28,7 +37,10 @@ struct nng_transport *nng_transport_open(const char *socket_name, bool listen, s
                                          enum bus_role own_role, uint8_t own_slot, enum bus_role peer_role,
                                          uint8_t peer_slot, uint64_t incarnation, struct bus_handler handler);
 struct bus_link *nng_transport_link(struct nng_transport *transport);
-/* Call about every 100 ms, outside the combiner, always from the same thread: revives a deaf listener. */
+/*
+ * Call about every 100 ms, outside the combiner, always from the same thread: closes a connection whose
+ * handshake comes to no end (a stranger in the peer's place) after a second.
+ */
 void nng_transport_tick(struct nng_transport *transport, uint64_t now_ms);
 
 #endif
