@@ -19,7 +19,7 @@
 enum { NODE_PROXIES = 2, NODE_RAFT = NODE_PROXIES, NODE_APPLY, NODE_MAINT, NODE_DAEMONS };
 enum { NODE_EDGES = 3 * NODE_PROXIES + 3, DAEMON_LINKS = 8 };
 
-#define NODE_MEMBER_DIRECTORY "/data/member"
+#define NODE_MEMBER_DIRECTORY "member"
 
 struct daemon;
 struct node;

@@ -29,6 +29,33 @@ enum { DOOMED_HIGH_US = 100000 };
 
 bool node_plant_no_sync, node_plant_early;
 
+static void note_entries(struct node *node, const struct raft_persist *persist) {
+    for (size_t i = 0; i < persist->count; i++) {
+        const struct wal_entry *entry = &persist->entries[i];
+        log_truth_note(&node->log, node->world, entry->index, entry->term, entry->type, entry->data);
+    }
+}
+
+static void write_log(struct daemon *daemon, const struct raft_persist *persist) {
+    struct node *node = daemon->node;
+    note_entries(node, persist);
+    int result = raft_storage_persist(daemon->raft->storage, persist);
+    if (daemon->process.zombie)
+        return;
+    if (result != 0)
+        world_fail(node->world, "raft cannot write its log: error %d", -result);
+    log_truth_durable(&node->log);
+}
+
+/* A sole member leads, and all of its log is durable, before anyone can connect. */
+static void settle(struct daemon *daemon) {
+    struct raft_persist persist;
+    while (!daemon->process.zombie && raft_role_take_persist(daemon->raft->role, &persist)) {
+        write_log(daemon, &persist);
+        raft_role_persisted(daemon->raft->role);
+    }
+}
+
 static bool raft_start(struct daemon *daemon, char error[512]) {
     struct node *node = daemon->node;
     struct raft_daemon *raft = daemon->raft = must_zalloc(sizeof *raft);
@@ -59,9 +86,12 @@ static bool raft_start(struct daemon *daemon, char error[512]) {
     raft->storage = raft_storage_open(&storage, raft->role, error);
     if (raft->storage == NULL)
         return false;
+    if (!raft_role_start(raft->role, node->world->now_us, error))
+        return false;
     if (!daemon->process.zombie)
-        log_truth_reopened(&node->log, node->world, raft_role_status(raft->role).last);
-    return raft_role_start(raft->role, node->world->now_us, error);
+        log_truth_reopened(&node->log, node->world, raft_role_status(raft->role).durable);
+    settle(daemon);
+    return true;
 }
 
 static void raft_stop(struct daemon *daemon) {
@@ -114,25 +144,10 @@ static void persisted(void *context, uint64_t incarnation) {
         process_run(&daemon->process, persisted_body, daemon, 0);
 }
 
-static void note_entries(struct node *node, const struct raft_persist *persist) {
-    for (size_t i = 0; i < persist->count; i++) {
-        const struct wal_entry *entry = &persist->entries[i];
-        log_truth_note(&node->log, node->world, entry->index, entry->term, entry->type, entry->data);
-    }
-}
-
 static void persist_body(void *context, uint64_t argument) {
     (void)argument;
     struct daemon *daemon = context;
-    struct node *node = daemon->node;
-    const struct raft_persist *persist = &daemon->raft->persist;
-    note_entries(node, persist);
-    int result = raft_storage_persist(daemon->raft->storage, persist);
-    if (daemon->process.zombie)
-        return;
-    if (result != 0)
-        world_fail(node->world, "raft cannot write its log: error %d", -result);
-    log_truth_durable(&node->log);
+    write_log(daemon, &daemon->raft->persist);
 }
 
 static void kill_doomed(void *context, uint64_t incarnation) {

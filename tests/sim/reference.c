@@ -200,8 +200,8 @@ static uint16_t do_compact(struct view *view, const struct compaction_request *c
     return STATUS_OK;
 }
 
-static bool number_compares(const struct compare *compare, uint64_t actual) {
-    uint64_t operand = (uint64_t)compare->number;
+static bool number_compares(const struct compare *compare, uint64_t number) {
+    int64_t actual = (int64_t)number, operand = compare->number;
     switch (compare->result) {
     case COMPARE_EQUAL:
         return actual == operand;

@@ -69,11 +69,12 @@ static void choose_delete(struct operation *operation, struct random *random) {
 }
 
 static void put_compare(struct buffer *out, struct random *random, const struct request_hints *hints) {
+    char name[32];
     size_t mark = wire_begin_message(out, 1);
     wire_put_uint64(out, 1, random_below(random, 4));
     uint64_t target = random_below(random, 4);
     wire_put_uint64(out, 2, target);
-    put_key(out, random);
+    wire_put_bytes(out, 3, hot_key(random, name));
     if (target == 3)
         wire_put_bytes_always(out, 7, bytes_from_text(random_chance(random, 1, 2) ? "v" : "v5"));
     else if (target == 0)

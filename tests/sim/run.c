@@ -12,9 +12,11 @@
 #include "node.h"
 
 enum {
+    FAULT_GAP_LOW_US = 20000,
+    FAULT_GAP_HIGH_US = 1500000,
     FAULTS_SHORTEST_US = 500000,
     FAULTS_LONGEST_US = 8000000,
-    SETTLE_US = 4000000,    /* after the last fault until the node must be well */
+    SETTLE_US = 2500000,    /* after the last fault until the node must be well */
     PROBE_US = 2000000,     /* within which a well node answers */
     CALLS_END_US = 8000000, /* the server's own limit, and a bit */
 };
@@ -23,7 +25,7 @@ struct faults {
     struct world *world;
     struct node *node;
     struct random random;
-    uint64_t gap_us; /* longest pause between faults */
+    uint64_t gap_us; /* mean pause between faults */
     bool stopped;
 };
 
@@ -45,7 +47,7 @@ static void inject(void *context, uint64_t argument) {
         node_crash(faults->node);
     else
         node_break_link(faults->node, (unsigned)random_below(random, NODE_EDGES));
-    world_after(faults->world, random_delay(random, 1, faults->gap_us), inject, faults, 0);
+    world_after(faults->world, random_between(random, 1, 2 * faults->gap_us), inject, faults, 0);
 }
 
 static void run_until(struct world *world, uint64_t until_us) {
@@ -55,15 +57,22 @@ static void run_until(struct world *world, uint64_t until_us) {
         world->now_us = until_us;
 }
 
+/* Until no call is pending, at the latest after limit_us. */
+static void run_until_answered(struct world *world, const struct history *history, uint64_t limit_us) {
+    uint64_t until_us = world->now_us + limit_us;
+    while (history->pending > 0 && world_step(world, until_us))
+        continue;
+}
+
 /* The node must be well: every proxy takes a write and reads it back. */
-static void probe(struct world *world, struct clients *clients) {
+static void probe(struct world *world, struct clients *clients, const struct history *history) {
     struct operation *probes[2 * NODE_PROXIES];
     for (unsigned slot = 0; slot < NODE_PROXIES; slot++)
         probes[slot] = clients_probe_write(clients, slot);
-    run_until(world, world->now_us + PROBE_US);
+    run_until_answered(world, history, PROBE_US);
     for (unsigned slot = 0; slot < NODE_PROXIES; slot++)
         probes[NODE_PROXIES + slot] = clients_probe_read(clients, slot);
-    run_until(world, world->now_us + PROBE_US);
+    run_until_answered(world, history, PROBE_US);
     for (unsigned i = 0; i < 2 * NODE_PROXIES; i++) {
         if (probes[i]->end != OPERATION_ANSWERED || probes[i]->status != STATUS_OK)
             world_fail(world, "after the faults, no success within %d ms: %s", PROBE_US / 1000,
@@ -72,19 +81,19 @@ static void probe(struct world *world, struct clients *clients) {
 }
 
 static void quiet_phase(struct world *world, struct node *node, struct clients *clients,
-                        struct history *history) {
+                        const struct history *history) {
     world->quiescent = true;
     for (unsigned i = 0; i < NODE_DAEMONS; i++)
         node_kill_soon(node, i, 0, false);
+    clients_stop(clients);
     world_trace(world, "the faults are over");
     run_until(world, world->now_us + SETTLE_US);
     if (!node_all_alive(node))
         world_fail(world, "a daemon did not come back");
-    probe(world, clients);
-    clients_stop(clients);
-    run_until(world, world->now_us + CALLS_END_US);
+    run_until_answered(world, history, CALLS_END_US);
     if (history->pending > 0)
         world_fail(world, "%zu calls never ended", history->pending);
+    probe(world, clients, history);
 }
 
 void run_seed(uint64_t seed, const struct run_options *options, struct run_result *result) {
@@ -97,7 +106,7 @@ void run_seed(uint64_t seed, const struct run_options *options, struct run_resul
     node->proxy_died = clients_proxy_died;
     node->context = clients;
     struct faults faults = {.world = &world, .node = node, .random = random_stream(seed, 5)};
-    faults.gap_us = random_delay(&faults.random, 2000, 2000000);
+    faults.gap_us = random_delay(&faults.random, FAULT_GAP_LOW_US, FAULT_GAP_HIGH_US);
 
     node_start(node);
     clients_start(clients);
