@@ -4,6 +4,7 @@ Both take the same flags, so one class serves both. A Node is started, waited fo
 through /proc and /metrics, and stopped or killed; everything it wrote lies below `directory`.
 """
 
+import ctypes
 import http.client
 import json
 import os
@@ -79,6 +80,12 @@ def wait_until_dead(pid, timeout=10.0):
         os.close(descriptor)
 
 
+def _end_with_parent():
+    """In the child, before exec: a test that is killed leaves no server behind."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
 class Node:
     """One server. kind is "quorate" or "etcd"."""
 
@@ -121,10 +128,15 @@ class Node:
     def start(self, timeout=30.0):
         """Starts the server and waits until it says it is healthy. Returns the seconds that took."""
         began = time.monotonic()
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.launch()
         self.wait_healthy(timeout)
         return time.monotonic() - began
+
+    def launch(self):
+        """Starts the server without waiting for anything."""
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            preexec_fn=_end_with_parent)
 
     def wait_healthy(self, timeout=30.0):
         deadline = time.monotonic() + timeout

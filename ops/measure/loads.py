@@ -1,0 +1,117 @@
+"""One measurement: a load generator against one server, and what the server spent on it."""
+
+import json
+import os
+import re
+import struct
+import subprocess
+
+from harness import api
+from harness.node import executable
+
+KEYS = 100000
+KEY_SIZE = 24
+VALUE_SIZE = 256
+FSYNCS = "etcd_disk_wal_fsync_duration_seconds_count"
+
+
+class Load:
+    """What is asked: connections x streams of one workload; rate 0 is a closed loop."""
+
+    def __init__(self, workload, connections, streams, rate=0):
+        self.workload = workload
+        self.connections = connections
+        self.streams = streams
+        self.rate = rate
+
+    @property
+    def name(self):
+        shape = f"{self.connections}x{self.streams}"
+        return f"{shape} {self.workload}" + (f" at {self.rate}/s" if self.rate else "")
+
+
+class LoadError(Exception):
+    """The load generator failed, or requests did."""
+
+
+def quorate_load(node, *options):
+    """Runs our generator and returns its JSON. Failed requests are an error: they would falsify the figures."""
+    command = [executable("quorate-load"), "--endpoint", node.endpoint, "--json", "--keys", str(KEYS),
+               "--key-size", str(KEY_SIZE), "--value-size", str(VALUE_SIZE), *map(str, options)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise LoadError(f"{node.kind}: {' '.join(command)} ended with {done.returncode}: {done.stdout.strip()}\n"
+                        f"{node.log_tail()}")
+    return json.loads(done.stdout)
+
+
+def _with_quorate_load(node, load, seconds, warmup):
+    result = quorate_load(node, "--connections", load.connections, "--streams", load.streams,
+                          "--workload", load.workload, "--rate", load.rate, "--duration", seconds,
+                          "--warmup", warmup)
+    latency = result["latency_us"]["all"]
+    figures = {name: latency[name] for name in ("rate", "mean", "p50", "p99", "p99.9", "max")}
+    return figures, result["completed"]
+
+
+def _grpc_body(message):
+    body = message.SerializeToString()
+    return b"\0" + struct.pack(">I", len(body)) + body
+
+
+def _with_h2load(node, load, seconds, warmup):
+    """The second opinion: nghttp2's own tool, which sends one and the same request over and over."""
+    key = b"/load/%0*d" % (KEY_SIZE - 6, 12345)
+    if load.workload == "put":
+        method, message = api.PUT, api.Put(key=key, value=os.urandom(VALUE_SIZE))
+    else:
+        method, message = api.RANGE, api.Range(key=key, serializable=load.workload == "serializable")
+    body_path = os.path.join(node.directory, "body")
+    log_path = os.path.join(node.directory, "h2load.log")
+    with open(body_path, "wb") as file:
+        file.write(_grpc_body(message))
+    if os.path.exists(log_path):
+        os.remove(log_path)
+    before = node.metric("grpc_server_handled_total")
+    done = subprocess.run(
+        ["h2load", "-D", str(max(1, round(seconds))), "--warm-up-time", f"{round(warmup * 1000)}ms", "-c", str(load.connections),
+         "-m", str(load.streams), "-t", "1", "-d", body_path, "--log-file", log_path,
+         "-H", "content-type: application/grpc", "-H", "te: trailers", f"http://{node.endpoint}{method}"],
+        stdout=subprocess.PIPE, text=True, check=False)
+    rate = re.search(r"finished in .*?, ([\d.]+) req/s", done.stdout)
+    failed = re.search(r"(\d+) failed, (\d+) errored", done.stdout)
+    if rate is None or failed is None or int(failed[1]) + int(failed[2]) > 0:
+        raise LoadError(f"{node.kind}: h2load: {done.stdout.strip()}")
+    with open(log_path, encoding="ascii") as file:
+        times = sorted(int(line.split()[2]) for line in file)
+    os.remove(log_path)
+    at = lambda quantile: times[min(len(times) - 1, int(quantile * len(times)))]
+    figures = {"rate": float(rate[1]), "mean": sum(times) / len(times), "p50": at(0.5), "p99": at(0.99),
+               "p99.9": at(0.999), "max": times[-1]}
+    handled = node.metric("grpc_server_handled_total")
+    completed = handled - before if before is not None and handled is not None else len(times)
+    return figures, completed
+
+
+def measure(node, load, seconds, warmup, tool):
+    """Runs the load; {rate, mean, p50, p99, p99.9, max (us), cpu_us, cpu_us_<process>, written, fsyncs}.
+
+    cpu_us is the CPU time of all the server's processes for one request, warm-up included; written and fsyncs
+    are bytes and fdatasyncs per 1000 requests.
+    """
+    fsyncs = node.metric(FSYNCS)
+    before = node.usage()
+    run = _with_h2load if tool == "h2load" else _with_quorate_load
+    figures, completed = run(node, load, seconds, warmup)
+    after = node.usage()
+    if completed == 0:
+        raise LoadError(f"{node.kind}: no request was answered")
+    figures["cpu_us"] = (after["cpu_s"] - before["cpu_s"]) * 1e6 / completed
+    for name, spent in after["by_process"].items():
+        if name.startswith("quorate"):
+            figures[f"cpu_us {name}"] = (spent - before["by_process"].get(name, 0)) * 1e6 / completed
+    figures["rss"] = after["rss_bytes"]
+    figures["written"] = (after["written_bytes"] - before["written_bytes"]) * 1000 / completed
+    if fsyncs is not None:
+        figures["fsyncs"] = (node.metric(FSYNCS) - fsyncs) * 1000 / completed
+    return figures
