@@ -1,0 +1,314 @@
+/*
+ * memory_store: the smallest thing that keeps store.h's promises, for unit tests: a sorted array per state,
+ * copied on every write. A crash goes back to the state at the last flush.
+ */
+#ifndef QUORATE_TESTS_UNIT_APPLY_MEMORY_STORE_H
+#define QUORATE_TESTS_UNIT_APPLY_MEMORY_STORE_H
+
+#include <stdlib.h>
+
+#include "apply/store/store.h"
+
+struct pair {
+    struct bytes key, value; /* owned */
+};
+
+struct store_snapshot {
+    unsigned references;
+    struct pair *pairs;
+    size_t count, capacity;
+};
+
+struct memory_store {
+    struct store head;
+    struct store_snapshot *now, *durable;
+    unsigned open_snapshots, open_iterators, writes;
+};
+
+struct store_iterator {
+    struct memory_store *store;
+    struct store_snapshot *state;
+    size_t at, first, end;
+};
+
+struct store_batch {
+    struct pair *pairs; /* value.data NULL and length SIZE_MAX: delete */
+    size_t count, capacity;
+};
+
+static inline struct bytes memory_copy(struct bytes bytes) {
+    uint8_t *data = must_alloc(bytes.length + 1);
+    if (bytes.length != 0)
+        memcpy(data, bytes.data, bytes.length);
+    return bytes_of(data, bytes.length);
+}
+
+static inline void memory_unref(struct store_snapshot *state) {
+    if (state == NULL || --state->references > 0)
+        return;
+    for (size_t i = 0; i < state->count; i++) {
+        free((void *)state->pairs[i].key.data);
+        free((void *)state->pairs[i].value.data);
+    }
+    free(state->pairs);
+    free(state);
+}
+
+/* First pair with key >= wanted. */
+static inline size_t memory_lower(const struct store_snapshot *state, struct bytes key) {
+    size_t low = 0;
+    size_t high = state->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (bytes_compare(state->pairs[middle].key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* A state that nobody else refers to. */
+static inline struct store_snapshot *memory_own(struct store_snapshot *state) {
+    if (state->references == 1)
+        return state;
+    struct store_snapshot *copy = must_zalloc(sizeof *copy);
+    copy->references = 1;
+    copy->capacity = copy->count = state->count;
+    copy->pairs = must_alloc((state->count + 1) * sizeof(struct pair));
+    for (size_t i = 0; i < state->count; i++)
+        copy->pairs[i] = (struct pair){memory_copy(state->pairs[i].key), memory_copy(state->pairs[i].value)};
+    state->references--;
+    return copy;
+}
+
+static inline void memory_remove(struct store_snapshot *state, size_t at) {
+    free((void *)state->pairs[at].key.data);
+    free((void *)state->pairs[at].value.data);
+    state->count--;
+    memmove(&state->pairs[at], &state->pairs[at + 1], (state->count - at) * sizeof(struct pair));
+}
+
+static inline void memory_set(struct store_snapshot *state, const struct pair *pair) {
+    size_t at = memory_lower(state, pair->key);
+    bool exists = at < state->count && bytes_equal(state->pairs[at].key, pair->key);
+    if (exists)
+        memory_remove(state, at);
+    if (pair->value.length == SIZE_MAX)
+        return;
+    if (state->count >= state->capacity) {
+        state->capacity = state->capacity * 2 + 16;
+        state->pairs = must_realloc(state->pairs, state->capacity * sizeof(struct pair));
+    }
+    memmove(&state->pairs[at + 1], &state->pairs[at], (state->count - at) * sizeof(struct pair));
+    state->pairs[at] = (struct pair){memory_copy(pair->key), memory_copy(pair->value)};
+    state->count++;
+}
+
+static inline bool memory_get(struct store *store, struct store_snapshot *snapshot, struct bytes key,
+                              struct store_value *value) {
+    struct memory_store *memory = (struct memory_store *)store;
+    struct store_snapshot *state = snapshot != NULL ? snapshot : memory->now;
+    size_t at = memory_lower(state, key);
+    if (at == state->count || !bytes_equal(state->pairs[at].key, key))
+        return false;
+    value->bytes = memory_copy(state->pairs[at].value);
+    value->handle = (void *)value->bytes.data;
+    return true;
+}
+
+static inline bool memory_durable_get(struct store *store, struct bytes key, struct store_value *value) {
+    return memory_get(store, ((struct memory_store *)store)->durable, key, value);
+}
+
+static inline void memory_release(struct store_value *value) {
+    free(value->handle);
+}
+
+static inline struct store_snapshot *memory_retain(struct store_snapshot *snapshot) {
+    snapshot->references++;
+    return snapshot;
+}
+
+static inline struct store_snapshot *memory_snapshot(struct store *store) {
+    return memory_retain(((struct memory_store *)store)->now);
+}
+
+static inline struct store_iterator *memory_iterate(struct store *store, struct store_snapshot *snapshot,
+                                                    struct bytes lower, struct bytes upper, int flags) {
+    struct memory_store *memory = (struct memory_store *)store;
+    struct store_iterator *iterator = must_zalloc(sizeof *iterator);
+    (void)flags;
+    iterator->store = memory;
+    iterator->state = memory_retain(snapshot != NULL ? snapshot : memory->now);
+    iterator->first = memory_lower(iterator->state, lower);
+    iterator->end = upper.length == 0 ? iterator->state->count : memory_lower(iterator->state, upper);
+    memory->open_iterators++;
+    return iterator;
+}
+
+static inline bool memory_valid(const struct store_iterator *iterator) {
+    return iterator->at >= iterator->first && iterator->at < iterator->end;
+}
+
+static inline bool memory_seek(struct store_iterator *iterator, struct bytes key) {
+    iterator->at = memory_lower(iterator->state, key);
+    if (iterator->at < iterator->first)
+        iterator->at = iterator->first;
+    return memory_valid(iterator);
+}
+
+static inline bool memory_last(struct store_iterator *iterator) {
+    iterator->at = iterator->end - 1;
+    return iterator->end > iterator->first;
+}
+
+static inline bool memory_next(struct store_iterator *iterator) {
+    iterator->at++;
+    return memory_valid(iterator);
+}
+
+static inline bool memory_previous(struct store_iterator *iterator) {
+    iterator->at--;
+    return memory_valid(iterator);
+}
+
+static inline struct bytes memory_key(struct store_iterator *iterator) {
+    REQUIRE(memory_valid(iterator));
+    return iterator->state->pairs[iterator->at].key;
+}
+
+static inline struct bytes memory_value(struct store_iterator *iterator) {
+    REQUIRE(memory_valid(iterator));
+    return iterator->state->pairs[iterator->at].value;
+}
+
+static inline void memory_close_iterator(struct store_iterator *iterator) {
+    iterator->store->open_iterators--;
+    memory_unref(iterator->state);
+    free(iterator);
+}
+
+static inline struct store_batch *memory_new_batch(struct store *store) {
+    (void)store;
+    return must_zalloc(sizeof(struct store_batch));
+}
+
+static inline void memory_batch_add(struct store_batch *batch, struct bytes key, struct bytes value) {
+    if (batch->count == batch->capacity) {
+        batch->capacity = batch->capacity * 2 + 16;
+        batch->pairs = must_realloc(batch->pairs, batch->capacity * sizeof(struct pair));
+    }
+    batch->pairs[batch->count++] = (struct pair){memory_copy(key), value};
+}
+
+static inline void memory_batch_put(struct store_batch *batch, struct bytes key, struct bytes value) {
+    memory_batch_add(batch, key, memory_copy(value));
+}
+
+static inline void memory_batch_delete(struct store_batch *batch, struct bytes key) {
+    memory_batch_add(batch, key, (struct bytes){.length = SIZE_MAX});
+}
+
+static inline void memory_batch_clear(struct store_batch *batch) {
+    for (size_t i = 0; i < batch->count; i++) {
+        free((void *)batch->pairs[i].key.data);
+        free((void *)batch->pairs[i].value.data);
+    }
+    batch->count = 0;
+}
+
+static inline void memory_free_batch(struct store_batch *batch) {
+    memory_batch_clear(batch);
+    free(batch->pairs);
+    free(batch);
+}
+
+static inline void memory_write(struct store *store, struct store_batch *batch) {
+    struct memory_store *memory = (struct memory_store *)store;
+    memory->now = memory_own(memory->now);
+    for (size_t i = 0; i < batch->count; i++)
+        memory_set(memory->now, &batch->pairs[i]);
+    memory->writes++;
+}
+
+static inline void memory_flush_wait(struct store *store) {
+    struct memory_store *memory = (struct memory_store *)store;
+    memory_unref(memory->durable);
+    memory->durable = memory_retain(memory->now);
+}
+
+static inline bool memory_flush(struct store *store) {
+    memory_flush_wait(store);
+    return true;
+}
+
+static inline int memory_checkpoint(struct store *store, const char *directory, struct bytes key,
+                                    struct buffer *value) {
+    struct store_value found = {0};
+    (void)directory;
+    memory_flush_wait(store);
+    if (memory_get(store, NULL, key, &found))
+        buffer_append_bytes(value, found.bytes);
+    memory_release(&found);
+    return 0;
+}
+
+static inline struct store_sizes memory_sizes(struct store *store) {
+    (void)store;
+    return (struct store_sizes){.total = 2, .in_use = 1};
+}
+
+/* The store object survives; what was not flushed is gone. */
+static inline void memory_crash(struct memory_store *memory) {
+    memory_unref(memory->now);
+    memory->now = memory_retain(memory->durable);
+}
+
+static inline void memory_close(struct store *store) {
+    struct memory_store *memory = (struct memory_store *)store;
+    REQUIRE(memory->open_iterators == 0);
+    REQUIRE(memory->now->references == (memory->now == memory->durable ? 2u : 1u));
+    memory_unref(memory->now);
+    memory_unref(memory->durable);
+    free(memory);
+}
+
+static const struct store_operations memory_operations = {
+    .get = memory_get,
+    .release = memory_release,
+    .durable_get = memory_durable_get,
+    .snapshot = memory_snapshot,
+    .retain = memory_retain,
+    .release_snapshot = memory_unref,
+    .iterate = memory_iterate,
+    .seek = memory_seek,
+    .last = memory_last,
+    .next = memory_next,
+    .previous = memory_previous,
+    .key = memory_key,
+    .value = memory_value,
+    .close_iterator = memory_close_iterator,
+    .new_batch = memory_new_batch,
+    .batch_put = memory_batch_put,
+    .batch_delete = memory_batch_delete,
+    .batch_clear = memory_batch_clear,
+    .free_batch = memory_free_batch,
+    .write = memory_write,
+    .flush = memory_flush,
+    .flush_wait = memory_flush_wait,
+    .checkpoint = memory_checkpoint,
+    .sizes = memory_sizes,
+    .close = memory_close,
+};
+
+static inline struct memory_store *memory_store_new(void) {
+    struct memory_store *memory = must_zalloc(sizeof *memory);
+    memory->head.operations = &memory_operations;
+    memory->now = must_zalloc(sizeof *memory->now);
+    memory->now->references = 2;
+    memory->durable = memory->now;
+    return memory;
+}
+
+#endif
