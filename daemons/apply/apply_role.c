@@ -39,6 +39,10 @@ struct apply_role {
     struct proxy_context contexts[BUS_PROXY_SLOTS];
     uint64_t member;
 
+    /* Entries that raft knew to be committed when we first met it; until they are executed, no read runs. */
+    uint64_t replay_until;
+    bool raft_met;
+
     /* since the last flush began */
     uint64_t flush_bytes, flush_entries, flush_began_us;
     uint64_t durable;
@@ -93,6 +97,9 @@ static void raft_up(void *context, struct bus_link *link, const struct bus_hello
     if (peer->node != 0)
         role->member = peer->node;
     role->reported = (struct bus_progress){0};
+    if (peer->durable > role->replay_until)
+        role->replay_until = peer->durable;
+    role->raft_met = true;
 }
 
 static void raft_record(void *context, struct bus_link *link, const struct bus_record *record) {
@@ -290,6 +297,8 @@ static void report_progress(struct apply_role *role) {
 void apply_role_end_round(struct apply_role *role, uint64_t now_us) {
     role->now_us = now_us;
     mvcc_commit(&role->mvcc);
+    if (role->raft_met && role->mvcc.index >= role->replay_until)
+        reads_serve(role->reads);
     reads_run(role->reads);
     report_progress(role);
     for (int slot = 0; slot < BUS_PROXY_SLOTS; slot++)

@@ -13,7 +13,9 @@
  * (BUS_PROXY_CONSUMED).
  *
  * Never in the past. A proxy's HELLO names the last revision it saw. Until the current revision has reached
- * it, its reads wait and results of replayed entries are not sent to it.
+ * it, its reads wait and results of replayed entries are not sent to it. A proxy may be as new as we are
+ * while its clients have seen more through another: so after a start no read runs at all until raft was
+ * there and everything it knew to be committed is executed.
  *
  * Failure modes.
  * - An undecodable or invalid entry: the same error result on every member; the index advances.

@@ -58,6 +58,10 @@ void reads_set_term(struct reads *reads, uint64_t term) {
     reads->term = term;
 }
 
+void reads_serve(struct reads *reads) {
+    reads->serving = true;
+}
+
 bool reads_may_answer(const struct reads *reads, uint8_t slot, int64_t revision) {
     struct bus_link *link = slot < BUS_PROXY_SLOTS ? reads->slots[slot].link : NULL;
     const struct bus_hello *peer = link == NULL ? NULL : bus_link_peer(link);
@@ -161,7 +165,7 @@ void reads_deliver(struct reads *reads, const struct outcome *outcome) {
 /* --- running --- */
 
 static bool blocked(const struct reads *reads, uint8_t slot) {
-    return !reads_may_answer(reads, slot, reads->mvcc->revision) ||
+    return !reads->serving || !reads_may_answer(reads, slot, reads->mvcc->revision) ||
            bus_link_room(reads->slots[slot].link) == 0;
 }
 

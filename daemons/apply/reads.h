@@ -7,9 +7,9 @@
  * output is sent in records of at most 64 KB (RangeStream: part by part), at most a window ahead of what the
  * client took.
  *
- * Waiting. A read waits (in order, per proxy) while its proxy has seen a later revision than ours, or while
- * the link is full; beyond a bound the proxy's link is held, and reads that came through raft are refused. A
- * transaction's result that is too large for one record is paced the same way.
+ * Waiting. A read waits (in order, per proxy) until reads_serve, while its proxy has seen a later revision
+ * than ours, or while the link is full; beyond a bound the proxy's link is held, and reads that came through
+ * raft are refused. A transaction's result that is too large for one record is paced the same way.
  *
  * Threading: inside the combiner, except apply_job_run (apply_role.h).
  */
@@ -34,6 +34,9 @@ struct reads *reads_new(struct mvcc *mvcc, const struct reads_options *options);
 void reads_free(struct reads *reads);
 void reads_set_link(struct reads *reads, uint8_t slot, struct bus_link *link);
 void reads_set_term(struct reads *reads, uint64_t term);
+
+/* From now on reads run; until then they wait. */
+void reads_serve(struct reads *reads);
 
 /* A read for the proxy that its id names; copies. now_us: for the deadline. */
 void reads_add(struct reads *reads, const struct bus_request *request, uint64_t now_us);

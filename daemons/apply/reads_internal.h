@@ -52,6 +52,7 @@ struct reads {
     struct read_queue round;
     struct store_snapshot *snapshot; /* of the round; NULL until a job needs it */
     uint64_t term;
+    bool serving;
 
     struct apply_job *buckets[JOB_BUCKETS]; /* jobs that answer, by id */
     struct job_list fresh, continued;       /* ready: first slice, further slices */
