@@ -12,6 +12,14 @@ void *core_grow(void *array, size_t *capacity, size_t count, size_t size) {
     return must_realloc(array, *capacity * size);
 }
 
+/* splitmix64: any seed will do. */
+static uint64_t next_random(struct raft_core *core) {
+    uint64_t x = core->random += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
 struct raft_core *raft_core_new(const struct raft_core_options *options) {
     REQUIRE(options->id != 0 && options->heartbeat_ticks > 0 &&
             options->election_ticks > options->heartbeat_ticks);
@@ -22,6 +30,8 @@ struct raft_core *raft_core_new(const struct raft_core_options *options) {
     core->random = options->seed;
     raft_log_init(&core->log, options->cache_bytes);
     core_reset_election_timer(core);
+    /* Late answers to an earlier incarnation of ours must not be taken for answers to this one. */
+    core->read_number = next_random(core) >> 8;
     return core;
 }
 
@@ -84,6 +94,10 @@ void raft_core_start(struct raft_core *core) {
         core->durable = core->log.last;
         core->unsaved = core->log.last + 1;
     }
+    /* A torn write may have left entries without the hard state behind them. No vote was given in that term.
+     */
+    if (core->term < raft_log_last_term(&core->log))
+        core_enter_term(core, raft_log_last_term(&core->log));
     if (core->commit < core->log.base_index)
         core->commit = core->log.base_index;
     REQUIRE(core->commit <= core->log.last);
@@ -92,14 +106,6 @@ void raft_core_start(struct raft_core *core) {
 }
 
 /* --- timers --------------------------------------------------------------------------------------------- */
-
-/* splitmix64: any seed will do. */
-static uint64_t next_random(struct raft_core *core) {
-    uint64_t x = core->random += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
 
 /* 3.4: timeouts are spread over [election, 2 * election) so that votes are rarely split. */
 void core_reset_election_timer(struct raft_core *core) {
@@ -135,8 +141,7 @@ void raft_core_campaign(struct raft_core *core) {
 /* --- roles ---------------------------------------------------------------------------------------------- */
 
 /* 3.3. What was held to be said in the old term is no longer of use to anyone. */
-void core_enter_term(struct raft_core *core, uint64_t term)
-{
+void core_enter_term(struct raft_core *core, uint64_t term) {
     core->term = term;
     core->vote = 0;
     core->held_count = 0;
