@@ -6,7 +6,8 @@
  * Kinds are appended, never reordered; BUS_CONTRACT_VERSION changes when the meaning of one changes.
  *
  * Request ids: 16 bits member, 6 bits proxy slot, 42 bits counter. A proxy counts from its microsecond clock
- * and never from below the largest id that raft names in its HELLO.
+ * and never from below the largest id that raft names in its HELLO (of writes and reads: an answer on its way
+ * to an earlier process of the slot must not meet an id given anew).
  */
 #ifndef QUORATE_COMMON_BUS_CONTRACT_H
 #define QUORATE_COMMON_BUS_CONTRACT_H
@@ -69,6 +70,12 @@ static inline uint8_t bus_id_slot(uint64_t id)
 static inline uint64_t bus_id_counter(uint64_t id)
 {
     return id & ((UINT64_C(1) << 42) - 1);
+}
+
+/* Counters wrap after 50 days of microseconds: whether a was given later than b, if within half of that. */
+static inline bool bus_counter_after(uint64_t a, uint64_t b) {
+    uint64_t distance = bus_id_counter(bus_id_counter(a) - bus_id_counter(b));
+    return distance != 0 && distance < UINT64_C(1) << 41;
 }
 
 /* BUS_PROXY_PROPOSE, BUS_PROXY_READ, BUS_RAFT_READ, BUS_PROXY_CLUSTER, and CANCEL (id alone). */

@@ -333,7 +333,9 @@ static void greet_apply(void *context, struct bus_hello *hello) {
 static void end_lost_writes(struct proxy_role *role, uint64_t largest_id) {
     for (size_t i = 0; i < role->calls.capacity; i++) {
         struct proxy_call *call = role->calls.entries[i].call;
-        if (role->calls.entries[i].id == 0 || is_read(call) || call->id <= largest_id)
+        uint64_t id = role->calls.entries[i].id;
+        bool known = largest_id != 0 && !bus_counter_after(id, largest_id);
+        if (id == 0 || is_read(call) || known)
             continue;
         call->end_status = STATUS_TIMEOUT_LEADER_FAILED;
         timer_expire(&role->timers, call);
@@ -346,9 +348,8 @@ static void raft_up(void *context, struct bus_link *link, const struct bus_hello
     struct proxy_role *role = context;
     see_peer(role, peer);
     role->view.raft_up = true;
-    uint64_t largest = bus_id_counter(peer->largest_id);
-    if (role->counter < largest)
-        role->counter = largest;
+    if (peer->largest_id != 0 && bus_counter_after(peer->largest_id, role->counter))
+        role->counter = bus_id_counter(peer->largest_id);
     if (peer->incarnation != role->raft_incarnation)
         end_lost_writes(role, peer->largest_id);
     role->raft_incarnation = peer->incarnation;

@@ -64,7 +64,7 @@ const char *raft_role_failure(const struct raft_role *role) {
 void role_note_id(struct raft_role *role, uint64_t id) {
     unsigned slot = bus_id_slot(id);
     if (bus_id_member(id) == (uint16_t)role->options.member && slot < BUS_PROXY_SLOTS &&
-        id > role->largest_id[slot])
+        (role->largest_id[slot] == 0 || bus_counter_after(id, role->largest_id[slot])))
         role->largest_id[slot] = id;
 }
 

@@ -87,6 +87,7 @@ static void record(void *context, struct bus_link *link, const struct bus_record
         return;
     }
     if (received->kind == BUS_PROXY_READ) {
+        role_note_id(role, request.id);
         role_read(role, end->slot, &request);
     } else if (received->kind == BUS_PROXY_CLUSTER) {
         answer_cluster(role, link, &request);

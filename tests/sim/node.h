@@ -74,7 +74,8 @@ struct node {
     struct maint_work maint_work; /* the checkpoint that maint is checking */
     struct membership membership;
     uint64_t member;
-    int64_t clock_skew_us; /* of the wall clock against virtual time; changes at restarts */
+    uint64_t clock_base_us; /* the wall clock at virtual time 0 */
+    int64_t clock_skew_us;  /* of the wall clock against virtual time; changes at restarts */
     /* Sizes that differ from run to run, so that limits are met: set by node_new from the seed. */
     uint64_t segment_bytes, release_bytes, flush_entries;
     size_t cache_bytes;

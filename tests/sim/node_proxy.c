@@ -8,7 +8,7 @@ enum { CLOCK_STEP_BACK_US = 3000000 };
 static uint64_t wall_clock(struct node *node) {
     if (random_chance(&node->random, 1, 4))
         node->clock_skew_us -= (int64_t)random_below(&node->random, CLOCK_STEP_BACK_US);
-    return (uint64_t)((int64_t)node->world->now_us + node->clock_skew_us) + UINT64_C(1000000000);
+    return (uint64_t)((int64_t)node->world->now_us + node->clock_skew_us) + node->clock_base_us;
 }
 
 static bool proxy_start(struct daemon *daemon, char error[512]) {
