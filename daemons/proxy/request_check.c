@@ -55,8 +55,7 @@ static uint16_t check_range_stream(struct bytes message, struct range_request *r
 struct txn_walk {
     bool writes;       /* an operation at the top level is no Range */
     bool linearizable; /* a Range at the top level wants it */
-    bool may_collide;  /* holds what duplicate_check needs to look at */
-    unsigned put_count;
+    unsigned puts, deletes;
     uint16_t status; /* the first failure; UNDECODABLE overrides */
 };
 
@@ -84,11 +83,11 @@ static void walk_operation(struct txn_walk *walk, struct bytes message, int64_t 
         break;
     case OP_PUT:
         fail(walk, check_put(operation.body));
-        walk->may_collide = walk->may_collide || ++walk->put_count > 1;
+        walk->puts++;
         break;
     case OP_DELETE_RANGE:
         fail(walk, check_delete_range(operation.body));
-        walk->may_collide = true;
+        walk->deletes++;
         break;
     case OP_TXN:
         walk_txn(walk, operation.body, budget, depth + 1);
@@ -139,7 +138,7 @@ static void walk_txn(struct txn_walk *walk, struct bytes message, int64_t budget
 static uint16_t check_txn(struct bytes message, uint32_t max_operations, enum proxy_route *route) {
     struct txn_walk walk = {.status = STATUS_OK};
     walk_txn(&walk, message, max_operations, 0);
-    if (walk.status == STATUS_OK && walk.put_count > 0 && walk.may_collide)
+    if (walk.status == STATUS_OK && walk.puts > 0 && walk.puts + walk.deletes > 1)
         walk.status = duplicate_check(message);
     *route = walk.writes         ? PROXY_WRITE
              : walk.linearizable ? PROXY_LINEARIZABLE_READ
