@@ -62,7 +62,7 @@ static void on_room(void *context, struct bus_link *link) {
         end->on_room(end);
 }
 
-static struct bus_link *open_end(struct pair_end *end, enum bus_role own, enum bus_role peer) {
+void pair_open_end(struct pair_end *end, enum bus_role own, enum bus_role peer, uint64_t incarnation) {
     struct bus_handler handler = {.greet = on_greet,
                                   .up = on_up,
                                   .down = on_down,
@@ -70,13 +70,13 @@ static struct bus_link *open_end(struct pair_end *end, enum bus_role own, enum b
                                   .room = on_room,
                                   .context = end};
     struct bus_transport transport = {.send = queue_frame, .context = end};
-    return bus_link_new("raft.apply", own, 0, peer, 0, 1000 + (uint64_t)own, transport, handler);
+    end->link = bus_link_new("raft.apply", own, 0, peer, 0, incarnation, transport, handler);
 }
 
 void pair_open(struct pair *pair) {
     memset(pair, 0, sizeof *pair);
-    pair->ends[END_RAFT].link = open_end(&pair->ends[END_RAFT], BUS_ROLE_RAFT, BUS_ROLE_APPLY);
-    pair->ends[END_APPLY].link = open_end(&pair->ends[END_APPLY], BUS_ROLE_APPLY, BUS_ROLE_RAFT);
+    pair_open_end(&pair->ends[END_RAFT], BUS_ROLE_RAFT, BUS_ROLE_APPLY, 1000 + BUS_ROLE_RAFT);
+    pair_open_end(&pair->ends[END_APPLY], BUS_ROLE_APPLY, BUS_ROLE_RAFT, 1000 + BUS_ROLE_APPLY);
 }
 
 void pair_close(struct pair *pair) {

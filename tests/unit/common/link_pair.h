@@ -36,6 +36,8 @@ struct pair {
 };
 
 void pair_open(struct pair *pair);
+/* A new incarnation of one end; the old link is the caller's to free. */
+void pair_open_end(struct pair_end *end, enum bus_role own, enum bus_role peer, uint64_t incarnation);
 void pair_close(struct pair *pair);
 /* Both transports connect; nothing is delivered yet. What was queued stays (as nng's send buffer does). */
 void pair_connect(struct pair *pair);
