@@ -54,7 +54,8 @@ static struct world {
     struct packet network[NETWORK];
     size_t packets;
     bool hostile;
-    uint64_t leader_of[100000]; /* by term */
+    uint64_t crashes, partitions, losses; /* in 1000 steps, drawn per run */
+    uint64_t leader_of[100000];           /* by term */
     struct stored_entry committed[LOG];
     uint64_t committed_last;
     uint64_t value;
@@ -195,10 +196,6 @@ static void deliver(size_t place) {
 
 /* --- checks --------------------------------------------------------------------------------------------- */
 
-static uint64_t known_commit(void) {
-    return world.committed_last;
-}
-
 static void check_leader(unsigned id) {
     const struct member_model *member = &world.members[id];
     if (raft_core_role(member->core) != CORE_LEADER)
@@ -264,7 +261,10 @@ static void check_all(void) {
 /* --- runs ----------------------------------------------------------------------------------------------- */
 
 static void ask_read(struct member_model *member) {
-    uint64_t least = known_commit();
+    uint64_t least = world.committed_last;
+    uint64_t now = 0;
+    if (raft_core_read_now(member->core, &now) && now < least)
+        fail_msg("a read at once at %llu of %llu", (unsigned long long)now, (unsigned long long)least);
     uint64_t context = raft_core_read_index(member->core);
     if (context == 0)
         return;
@@ -293,17 +293,16 @@ static void member_step(struct member_model *member) {
 
 static void hostile_step(void) {
     unsigned id = 1 + (unsigned)dice(world.count);
-    uint64_t what = dice(1000);
-    if (what < 4)
+    if (dice(1000) < world.crashes)
         crash(id);
-    else if (what < 8)
+    else if (dice(1000) < world.partitions)
         world.members[id].partition = (unsigned)dice(2);
-    else if (what < 12)
+    else if (dice(1000) < world.partitions)
         for (unsigned i = 1; i <= world.count; i++)
             world.members[i].partition = 0;
-    else if (what < 60 && world.packets > 0)
+    else if (dice(1000) < world.losses && world.packets > 0)
         lose(dice(world.packets));
-    else if (what < 600 && world.packets > 0)
+    else if (dice(1000) < 600 && world.packets > 0)
         deliver(dice(world.packets));
     else
         member_step(&world.members[id]);
@@ -342,6 +341,9 @@ static void run(unsigned count, uint64_t seed) {
     world.count = count;
     world.random = seed;
     world.hostile = true;
+    world.crashes = dice(40);
+    world.partitions = dice(10);
+    world.losses = dice(100);
     for (unsigned id = 1; id <= count; id++)
         boot(id);
     for (unsigned step = 0; step < STEPS; step++) {

@@ -200,6 +200,25 @@ static void release_keeps_what_is_needed(void **state) {
     destroy(&fixture);
 }
 
+/* etcd looks for the newest snapshot record in the log: its segment stays, whatever entries are in it. */
+static void the_newest_snapshot_record_is_never_released(void **state) {
+    (void)state;
+    struct fixture fixture;
+    create(&fixture);
+    append(&fixture, 1, 20, 2, 100);
+    set_state(&fixture, 2, 5, 20);
+    struct wal_snapshot snapshot = {.index = 20, .term = 2};
+    assert_int_equal(wal_mark_snapshot(fixture.wal, &snapshot), 0);
+    for (uint64_t round = 0; round < 10; round++)
+        append(&fixture, fixture.written->last + 1, 10, 2, 1000);
+    size_t before = count_segments(&fixture);
+    assert_int_equal(wal_release(fixture.wal, 20), 0);
+    assert_int_equal(count_segments(&fixture), before);
+    reopen(&fixture);
+    assert_int_equal(fixture.found->snapshot_index, 20);
+    destroy(&fixture);
+}
+
 static void a_snapshot_beyond_the_log_replaces_it(void **state) {
     (void)state;
     struct fixture fixture;
@@ -297,6 +316,7 @@ int main(void) {
         cmocka_unit_test(a_new_leader_overwrites),
         cmocka_unit_test(segments_follow_each_other),
         cmocka_unit_test(release_keeps_what_is_needed),
+        cmocka_unit_test(the_newest_snapshot_record_is_never_released),
         cmocka_unit_test(a_snapshot_beyond_the_log_replaces_it),
         cmocka_unit_test(an_entry_no_reader_would_take_is_refused),
         cmocka_unit_test(a_failed_sync_ends_the_wal),
