@@ -102,6 +102,18 @@ static void take_over(struct metrics_file *file) {
     atomic_store_explicit(&file->magic, METRICS_MAGIC, memory_order_release);
 }
 
+/* The file at its fixed size in memory; NULL with errno set. */
+static struct metrics_file *map_file(int fd) {
+    struct stat state;
+    if (fstat(fd, &state) != 0)
+        return NULL;
+    if ((size_t)state.st_size != sizeof(struct metrics_file) &&
+        (ftruncate(fd, 0) != 0 || ftruncate(fd, sizeof(struct metrics_file)) != 0))
+        return NULL;
+    void *mapped = mmap(NULL, sizeof(struct metrics_file), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return mapped == MAP_FAILED ? NULL : mapped;
+}
+
 int metrics_open(const char *runtime_directory, const char *role) {
     char path[4096];
     if (snprintf(path, sizeof path, "%s/metrics.%s", runtime_directory, role) >= (int)sizeof path)
@@ -109,18 +121,10 @@ int metrics_open(const char *runtime_directory, const char *role) {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return -errno;
-    struct stat state;
-    int status = fstat(fd, &state) != 0 ? -errno : 0;
-    if (status == 0 && (size_t)state.st_size != sizeof(struct metrics_file) &&
-        (ftruncate(fd, 0) != 0 || ftruncate(fd, sizeof(struct metrics_file)) != 0))
-        status = -errno;
-    void *mapped = MAP_FAILED;
-    if (status == 0) {
-        mapped = mmap(NULL, sizeof(struct metrics_file), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        status = mapped == MAP_FAILED ? -errno : 0;
-    }
+    struct metrics_file *mapped = map_file(fd);
+    int status = mapped == NULL ? -errno : 0;
     close(fd);
-    if (status != 0)
+    if (mapped == NULL)
         return status;
     take_over(mapped);
     if (counts != &unread)
