@@ -155,7 +155,10 @@ int wal_prepare(struct wal *wal) {
     return result;
 }
 
-/* The spare; made here and now when there is none. */
+/*
+ * The spare; made here and now when there is none. It stays BUILDING until the cut is done: before that the
+ * next spare would have the same name.
+ */
 static int take_spare(struct wal *wal, struct disk_file **file) {
     pthread_mutex_lock(&wal->lock);
     while (wal->spare == WAL_SPARE_BUILDING)
@@ -163,18 +166,10 @@ static int take_spare(struct wal *wal, struct disk_file **file) {
     bool ready = wal->spare == WAL_SPARE_READY;
     *file = wal->spare_file;
     wal->spare_file = NULL;
-    wal->spare = ready ? WAL_SPARE_NONE : WAL_SPARE_BUILDING;
+    wal->spare = WAL_SPARE_BUILDING;
     uint64_t sequence = next_sequence(wal);
     pthread_mutex_unlock(&wal->lock);
-    if (ready)
-        return 0;
-
-    int result = make_spare(wal, sequence, file);
-    pthread_mutex_lock(&wal->lock);
-    wal->spare = WAL_SPARE_NONE;
-    pthread_cond_broadcast(&wal->spare_changed);
-    pthread_mutex_unlock(&wal->lock);
-    return result;
+    return ready ? 0 : make_spare(wal, sequence, file);
 }
 
 /* A nonce per segment, from the wal's own by a bijection, so that two segments never share one. */
@@ -246,6 +241,7 @@ int wal_cut(struct wal *wal) {
     wal->marked = false;
     pthread_mutex_lock(&wal->lock);
     wal_add_segment(wal, &segment);
+    wal->spare = WAL_SPARE_NONE;
     wal->durable_offset = wal->offset;
     wal->counts.bytes_written += wal->encode.length;
     pthread_mutex_unlock(&wal->lock);
