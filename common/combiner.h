@@ -29,13 +29,16 @@ struct combiner {
     pthread_cond_t idle;
     struct combiner_event *head, **tail;
     bool busy;
+    bool handed;      /* busy for a thread inside combiner_enter that has not taken over yet */
     unsigned waiting; /* threads inside combiner_enter */
+    unsigned rounds;  /* run while a thread waited there */
     void (*end_round)(void *context);
     void (*after)(void *context); /* may be NULL */
     void *context;
 };
 
-void combiner_init(struct combiner *combiner, void (*end_round)(void *), void (*after)(void *), void *context);
+void combiner_init(struct combiner *combiner, void (*end_round)(void *), void (*after)(void *),
+                   void *context);
 /* Queues the event; runs rounds until the queue is empty if the role is idle. */
 void combiner_post(struct combiner *combiner, struct combiner_event *event);
 /*
@@ -47,7 +50,8 @@ void combiner_queue(struct combiner *combiner, struct combiner_event *event);
 void combiner_run(struct combiner *combiner);
 /*
  * For a thread that has work of its own which is no event (the epoll loop with its ready sockets): enter
- * waits until the role is free, leave runs end_round and all rounds that queued meanwhile, then `after`.
+ * waits until the role is free (a few rounds at most: then the role is handed over even if events are
+ * queued), leave runs end_round and all rounds that queued meanwhile, then `after`.
  */
 void combiner_enter(struct combiner *combiner);
 void combiner_leave(struct combiner *combiner);
