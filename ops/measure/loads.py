@@ -97,9 +97,10 @@ def measure(node, load, seconds, warmup, tool):
     """Runs the load; {rate, mean, p50, p99, p99.9, max (us), cpu_us, cpu_us_<process>, written, fsyncs}.
 
     cpu_us is the CPU time of all the server's processes for one request, warm-up included; written and fsyncs
-    are bytes and fdatasyncs per 1000 requests.
+    are bytes (on the disk, so an idle machine is assumed) and fdatasyncs per 1000 requests.
     """
     fsyncs = node.metric(FSYNCS)
+    written = node.device_written()
     before = node.usage()
     run = _with_h2load if tool == "h2load" else _with_quorate_load
     figures, completed = run(node, load, seconds, warmup)
@@ -111,7 +112,8 @@ def measure(node, load, seconds, warmup, tool):
         if name.startswith("quorate"):
             figures[f"cpu_us {name}"] = (spent - before["by_process"].get(name, 0)) * 1e6 / completed
     figures["rss"] = after["rss_bytes"]
-    figures["written"] = (after["written_bytes"] - before["written_bytes"]) * 1000 / completed
+    if written is not None:
+        figures["written"] = (node.device_written() - written) * 1000 / completed
     if fsyncs is not None:
         figures["fsyncs"] = (node.metric(FSYNCS) - fsyncs) * 1000 / completed
     return figures
