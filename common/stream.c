@@ -135,6 +135,10 @@ unsigned stream_listen(const struct url *url, bool reuse_port, int *fds, unsigne
     return 0;
 }
 
+struct stream stream_plain(int fd) {
+    return (struct stream){.kind = &plain, .fd = fd};
+}
+
 enum stream_accept_result stream_accept(int listener, struct stream *out) {
     for (;;) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -142,7 +146,7 @@ enum stream_accept_result stream_accept(int listener, struct stream *out) {
             int on = 1;
             /* Fails on unix sockets, which have no Nagle algorithm to turn off. */
             (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-            *out = (struct stream){.kind = &plain, .fd = fd};
+            *out = stream_plain(fd);
             return STREAM_ACCEPTED;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)

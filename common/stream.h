@@ -50,6 +50,9 @@ static inline void stream_close(struct stream *stream) {
  */
 unsigned stream_listen(const struct url *url, bool reuse_port, int *fds, unsigned limit, char error[256]);
 
+/* A plain stream over a connected, non-blocking socket, which it owns from now on. */
+struct stream stream_plain(int fd);
+
 enum stream_accept_result {
     STREAM_ACCEPTED,
     STREAM_ACCEPT_NONE,      /* nobody waits any longer */

@@ -94,7 +94,7 @@ static void read_some(struct client *client) {
     struct server *server = client->server;
     ptrdiff_t got = stream_read(&client->stream, server->read_buffer, sizeof server->read_buffer);
     if (got == STREAM_END) {
-        client->broken = true;
+        client->broken = client->kind != CLIENT_HTTP1 || !http1_end(client->http1);
     } else if (got > 0) {
         struct bytes data = bytes_of(server->read_buffer, (size_t)got);
         if (client->kind == CLIENT_SNIFFING)
@@ -189,7 +189,7 @@ static void write_http1(struct client *client) {
         return;
     if (http1_finished(client->http1))
         client->broken = true;
-    watch(client, EPOLLIN);
+    watch(client, http1_ended(client->http1) ? 0 : EPOLLIN);
 }
 
 void client_flush(struct client *client) {

@@ -17,6 +17,7 @@ struct http1_connection {
     bool serving; /* inside serve_next */
     bool keep;    /* after the page under way */
     bool last;    /* nothing more is read */
+    bool ended;   /* by the client */
     uint64_t idle_since_us;
 };
 
@@ -118,6 +119,17 @@ bool http1_receive(struct http1_connection *http1, struct bytes data) {
     buffer_append_bytes(&http1->in, data);
     serve_next(http1);
     return true;
+}
+
+bool http1_end(struct http1_connection *http1) {
+    http1->keep = false;
+    http1->last = http1->last || !http1->busy;
+    http1->ended = true;
+    return !http1_finished(http1);
+}
+
+bool http1_ended(const struct http1_connection *http1) {
+    return http1->ended;
 }
 
 struct bytes http1_output(struct http1_connection *http1) {

@@ -17,6 +17,9 @@ struct http1_connection *http1_new(struct server *server, struct client *owner);
 void http1_free(struct http1_connection *http1);
 /* False: more than may wait came in. */
 bool http1_receive(struct http1_connection *http1, struct bytes data);
+/* The client sends nothing more. False: it waits for nothing either. */
+bool http1_end(struct http1_connection *http1);
+bool http1_ended(const struct http1_connection *http1);
 /* Takes the output that is ready; valid until the next call. */
 struct bytes http1_output(struct http1_connection *http1);
 /* All is written and the connection is not to be kept. */

@@ -26,7 +26,7 @@
 enum {
     PENDING_LIMIT = 65536,
     WAITING_BYTES = 64 << 20,
-    TICK_MS = 100,
+    TICK_MS = 50,
     LINKS = 3,
 };
 
@@ -35,12 +35,25 @@ struct proxy {
     struct server *server;
     struct proxy_role *role;
     struct nng_transport *links[LINKS];
+    bool ready;
 };
+
+/* Ready means what etcd means by it: a client's request would be served, which takes a leader and apply. */
+static void look_whether_ready(struct proxy *proxy) {
+    combiner_enter(&proxy->server->combiner);
+    struct proxy_view view = proxy_role_view(proxy->role);
+    combiner_leave(&proxy->server->combiner);
+    proxy->ready = view.raft_up && view.apply_up && view.leader != 0;
+    if (proxy->ready)
+        service_ready(&proxy->service);
+}
 
 static void tick(void *context, uint64_t now_ms) {
     struct proxy *proxy = context;
     for (unsigned i = 0; i < LINKS; i++)
         nng_transport_tick(proxy->links[i], now_ms);
+    if (!proxy->ready)
+        look_whether_ready(proxy);
 }
 
 static struct nng_transport *dial(struct proxy *proxy, enum bus_role peer) {
@@ -93,7 +106,6 @@ int main(int argc, char **argv) {
     int failure = pthread_create(&thread, NULL, serve, proxy.server);
     if (failure != 0)
         LOG_FATAL("cannot start a thread", F_ERRNO(failure));
-    service_ready(&proxy.service);
     service_run(&proxy.service, TICK_MS, tick, &proxy);
     server_stop(proxy.server);
     pthread_join(thread, NULL);

@@ -141,8 +141,13 @@ static void listen_to(void *context, const struct url *url) {
 
 bool server_listen(struct server *server, char error[256]) {
     struct listening listening = {.server = server, .error = error};
+    const char *metrics = server->config->listen_metrics_urls;
     if (!url_list_each(server->config->listen_client_urls, listen_to, &listening)) {
         snprintf(error, 256, "malformed listen-client-urls");
+        return false;
+    }
+    if (metrics != NULL && *metrics != '\0' && !url_list_each(metrics, listen_to, &listening)) {
+        snprintf(error, 256, "malformed listen-metrics-urls");
         return false;
     }
     return !listening.failed;
