@@ -6,8 +6,12 @@
 #include "requests.h"
 
 enum {
-    CLIENTS_MOST = 12,
+    CLIENTS_USUAL = 12,
+    CLIENTS_MOST = 64,
+    PADDING_USUAL = 2000,
+    PADDING_BIG = 60000,
     THINK_HIGH_US = 30000,
+    THINK_CROWD_US = 3000,
     RETRY_HIGH_US = 50000,
     SHORT_DEADLINE_HIGH_US = 100000,
     CANCEL_HIGH_US = 50000,
@@ -233,13 +237,24 @@ struct clients *clients_new(struct world *world, struct node *node, struct histo
     struct clients *clients = must_zalloc(sizeof *clients);
     *clients = (struct clients){.world = world, .node = node, .history = history};
     clients->random = random_stream(world->seed, 4);
-    clients->count = (unsigned)random_between(&clients->random, 1, CLIENTS_MOST);
+    clients->count = (unsigned)random_between(&clients->random, 1, CLIENTS_USUAL);
+    uint64_t think_us = THINK_HIGH_US;
+    size_t padding = PADDING_USUAL;
+    if (random_chance(&clients->random, 1, 30)) {
+        /* A crowd in a hurry: links run out of credit. */
+        clients->count = CLIENTS_MOST;
+        think_us = THINK_CROWD_US;
+    } else if (random_chance(&clients->random, 1, 30)) {
+        /* Answers come in parts. */
+        padding = PADDING_BIG;
+    }
     for (unsigned i = 0; i < clients->count; i++) {
         clients->list[i] = (struct client){
             .clients = clients,
             .number = i,
             .slot = (unsigned)random_below(&clients->random, NODE_PROXIES),
-            .think_us = random_delay(&clients->random, 10, THINK_HIGH_US),
+            .think_us = random_delay(&clients->random, 10, think_us),
+            .hints = {.value_padding = padding},
         };
     }
     return clients;

@@ -176,6 +176,19 @@ static void check_read(struct judge *judge, const struct operation *operation) {
     buffer_free(&expected.text);
 }
 
+/* The list of members names one member (field 2). */
+static void check_cluster(struct judge *judge, const struct operation *operation) {
+    if (operation->end != OPERATION_ANSWERED || operation->status != STATUS_OK)
+        return;
+    struct wire_reader reader = wire_reader_of(buffer_bytes(&operation->answer));
+    struct wire_field field;
+    unsigned members = 0;
+    while (wire_next(&reader, &field))
+        members += field.number == 2;
+    if (members != 1)
+        world_fail(judge->world, "%s names %u members", operation_text(operation), members);
+}
+
 /* What later operations must not fall behind. */
 struct seen {
     uint64_t revision, index;
@@ -254,7 +267,9 @@ void history_check(struct history *history, const struct log_truth *log, uint64_
         const struct operation *operation = history->operations[i];
         if (operation->call.route == PROXY_WRITE)
             check_write(&judge, operation);
-        else if (operation->call.route != PROXY_CLUSTER)
+        else if (operation->call.route == PROXY_CLUSTER)
+            check_cluster(&judge, operation);
+        else
             check_read(&judge, operation);
     }
     check_proxies(&judge);

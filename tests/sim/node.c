@@ -49,7 +49,11 @@ static void start_body(void *context, uint64_t argument) {
     struct daemon *daemon = context;
     char error[512] = "";
     if (!daemon->kind->start(daemon, error)) {
-        if (!daemon->process.zombie)
+        if (daemon->process.zombie)
+            return;
+        if (daemon->kind->role == BUS_ROLE_RAFT && node_disk_failed(daemon->node))
+            process_kill(&daemon->process, false);
+        else
             world_fail(daemon->node->world, "%s refuses to start: %s", daemon->name, error);
         return;
     }
@@ -66,7 +70,6 @@ static void start(void *context, uint64_t incarnation) {
     process->incarnation++;
     process->alive = true;
     process->round_open = false;
-    process->kill_after = 0;
     world_trace(daemon->node->world, "start %s", daemon->name);
     process_run(process, start_body, daemon, 0);
 }
@@ -99,6 +102,7 @@ static void tear_down(struct daemon *daemon) {
     }
     daemon->process.alive = false;
     daemon->process.zombie = false;
+    daemon->process.kill_after = 0;
     if (daemon->kind->role == BUS_ROLE_RAFT)
         model_disk_kill(node->disk);
     if (daemon->kind->role == BUS_ROLE_APPLY)
@@ -134,6 +138,20 @@ void node_kill_soon(struct node *node, unsigned daemon, uint64_t boundaries, boo
     struct process *process = &node->daemons[daemon].process;
     process->kill_after = boundaries;
     process->kill_is_crash = crash;
+}
+
+void node_fail_disk(struct node *node, uint64_t operations, int error) {
+    node->disk_failing = operations > 0;
+    model_disk_fail_at(node->disk, operations, error);
+    node->disk_fails_at = model_disk_operations(node->disk) + operations;
+}
+
+bool node_disk_failed(struct node *node) {
+    if (!node->disk_failing || model_disk_operations(node->disk) < node->disk_fails_at)
+        return false;
+    node->disk_failing = false;
+    world_trace(node->world, "a disk operation failed");
+    return true;
 }
 
 void node_break_link(struct node *node, unsigned edge) {

@@ -70,6 +70,8 @@ struct node {
     char edge_names[NODE_EDGES][32];
     struct model_disk *disk;
     struct sim_store *store;
+    bool disk_failing;      /* a disk operation is about to fail */
+    uint64_t disk_fails_at; /* that operation's number */
     struct log_truth log;
     struct maint_work maint_work; /* the checkpoint that maint is checking */
     struct membership membership;
@@ -98,6 +100,10 @@ void node_kill(struct node *node, unsigned daemon);
 void node_crash(struct node *node);
 /* The daemon (or with crash the machine) dies at one of the next boundaries it passes. */
 void node_kill_soon(struct node *node, unsigned daemon, uint64_t boundaries, bool crash);
+/* A disk operation of raft, so many from now, fails with this errno. 0 operations: none does. */
+void node_fail_disk(struct node *node, uint64_t operations, int error);
+/* True once after it did: the process that met it has to end, which is no failure of the run. */
+bool node_disk_failed(struct node *node);
 void node_break_link(struct node *node, unsigned edge);
 bool node_all_alive(const struct node *node);
 /* The last index of raft's log; 0 while raft is dead. */

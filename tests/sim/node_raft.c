@@ -36,11 +36,20 @@ static void note_entries(struct node *node, const struct raft_persist *persist) 
     }
 }
 
+/* True when an action of this process failed as the disk was told to: production ends the process, so do we.
+ */
+static bool ended_by_disk(struct daemon *daemon, int result) {
+    if (result == 0 || daemon->process.zombie || !node_disk_failed(daemon->node))
+        return false;
+    process_kill(&daemon->process, false);
+    return true;
+}
+
 static void write_log(struct daemon *daemon, const struct raft_persist *persist) {
     struct node *node = daemon->node;
     note_entries(node, persist);
     int result = raft_storage_persist(daemon->raft->storage, persist);
-    if (daemon->process.zombie)
+    if (ended_by_disk(daemon, result) || daemon->process.zombie)
         return;
     if (result != 0)
         world_fail(node->world, "raft cannot write its log: error %d", -result);
@@ -221,7 +230,7 @@ static void prepare_body(void *context, uint64_t argument) {
     struct daemon *daemon = context;
     daemon->raft->preparing = false;
     int result = raft_storage_prepare(daemon->raft->storage);
-    if (result != 0 && !daemon->process.zombie)
+    if (!ended_by_disk(daemon, result) && result != 0 && !daemon->process.zombie)
         world_fail(daemon->node->world, "raft cannot prepare a segment: error %d", -result);
 }
 

@@ -240,11 +240,12 @@ static bool compare_one(const struct compare *compare, const struct version *ver
     return number_compares(compare, version->mod);
 }
 
+/* All comparisons, nested ones too, are made before anything is changed. */
 static bool compare_holds(const struct view *view, const struct compare *compare) {
     bool any = false;
     for (size_t i = 0; i < view->store->count; i++) {
         const struct key *key = &view->store->keys[i];
-        const struct version *version = live_at(key, visible(view));
+        const struct version *version = live_at(key, view->revision);
         if (version == NULL || !interval_contains(compare->key, compare->range_end, key->name))
             continue;
         any = true;

@@ -6,7 +6,7 @@
 
 #include "common/wire.h"
 
-enum { HOT_KEYS = 8, VALUE_PADDING = 2000 };
+enum { HOT_KEYS = 8 };
 
 static struct bytes hot_key(struct random *random, char name[32]) {
     (void)snprintf(name, 32, "k%u", (unsigned)random_below(random, HOT_KEYS));
@@ -32,19 +32,21 @@ static void put_interval(struct buffer *out, struct random *random) {
 }
 
 static void put_body(struct buffer *out, struct random *random, const struct operation *operation,
-                     unsigned part) {
-    char value[VALUE_PADDING + 32];
-    int length = snprintf(value, sizeof value, "v%" PRIu64 ".%u", operation->tag, part);
+                     unsigned part, const struct request_hints *hints) {
+    struct buffer value = {0};
+    buffer_printf(&value, "v%" PRIu64 ".%u", operation->tag, part);
+    size_t padding = (size_t)random_below(random, hints->value_padding);
     if (random_chance(random, 1, 20)) {
-        size_t padding = (size_t)random_below(random, VALUE_PADDING);
-        memset(value + length, '.', padding);
-        length += (int)padding;
+        memset(buffer_reserve(&value, padding), '.', padding);
+        value.length += padding;
     }
-    wire_put_bytes(out, 2, bytes_of(value, (size_t)length));
+    wire_put_bytes(out, 2, buffer_bytes(&value));
     wire_put_bool(out, 4, random_chance(random, 1, 2));
+    buffer_free(&value);
 }
 
-static void choose_put(struct operation *operation, struct random *random) {
+static void choose_put(struct operation *operation, struct random *random,
+                       const struct request_hints *hints) {
     char name[32];
     struct bytes key = hot_key(random, name);
     if (random_chance(random, 1, 10)) {
@@ -57,7 +59,7 @@ static void choose_put(struct operation *operation, struct random *random) {
         wire_put_bool(&operation->body, 5, true); /* ignore_value */
         return;
     }
-    put_body(&operation->body, random, operation, 0);
+    put_body(&operation->body, random, operation, 0, hints);
 }
 
 static void choose_delete(struct operation *operation, struct random *random) {
@@ -85,42 +87,63 @@ static void put_compare(struct buffer *out, struct random *random, const struct 
     wire_end_message(out, mark);
 }
 
-/* Keys of puts differ by part, and puts exclude deletions: etcd refuses duplicates before the log. */
-static void put_operation(struct buffer *out, struct random *random, const struct operation *operation,
-                          uint32_t branch, unsigned part, bool deleting) {
+/* What one transaction is made of. Keys of puts differ by part, and a branch puts or deletes, not both: etcd
+ * refuses duplicates before the log. */
+struct txn_maker {
+    struct buffer *out;
+    struct random *random;
+    const struct operation *operation;
+    const struct request_hints *hints;
+    unsigned part;
+    bool deleting;
+};
+
+static void put_branches(struct txn_maker *maker, unsigned depth);
+
+static void put_operation(struct txn_maker *maker, uint32_t branch, unsigned depth) {
+    struct buffer *out = maker->out;
     size_t outer = wire_begin_message(out, branch);
-    uint64_t kind = random_below(random, 3);
-    if (kind == 0) {
-        size_t inner = wire_begin_message(out, 1);
-        put_interval(out, random);
-        wire_put_uint64(out, 3, random_below(random, 4));
+    uint64_t kind = random_below(maker->random, 12);
+    if (kind == 0 && depth < 3) {
+        size_t inner = wire_begin_message(out, OP_TXN);
+        put_branches(maker, depth + 1);
         wire_end_message(out, inner);
-    } else if (deleting) {
-        size_t inner = wire_begin_message(out, 3);
-        put_key(out, random);
+    } else if (kind < 4) {
+        size_t inner = wire_begin_message(out, OP_RANGE);
+        put_interval(out, maker->random);
+        wire_put_uint64(out, 3, random_below(maker->random, 4));
+        wire_end_message(out, inner);
+    } else if (maker->deleting) {
+        size_t inner = wire_begin_message(out, OP_DELETE_RANGE);
+        put_key(out, maker->random);
         wire_put_bool(out, 3, true);
         wire_end_message(out, inner);
     } else {
-        size_t inner = wire_begin_message(out, 2);
+        size_t inner = wire_begin_message(out, OP_PUT);
         char name[32];
-        (void)snprintf(name, sizeof name, "k%u", part);
+        (void)snprintf(name, sizeof name, "k%u", maker->part++);
         wire_put_bytes(out, 1, bytes_from_text(name));
-        put_body(out, random, operation, part);
+        put_body(out, maker->random, maker->operation, maker->part, maker->hints);
         wire_end_message(out, inner);
     }
     wire_end_message(out, outer);
 }
 
+static void put_branches(struct txn_maker *maker, unsigned depth) {
+    for (uint64_t i = random_below(maker->random, 3); i > 0; i--)
+        put_compare(maker->out, maker->random, maker->hints);
+    for (uint32_t branch = TXN_SUCCESS; branch <= TXN_FAILURE; branch++) {
+        for (uint64_t i = random_below(maker->random, 4); i > 0; i--)
+            put_operation(maker, branch, depth);
+    }
+}
+
 static void choose_txn(struct operation *operation, struct random *random,
                        const struct request_hints *hints) {
-    for (uint64_t i = random_below(random, 3); i > 0; i--)
-        put_compare(&operation->body, random, hints);
-    unsigned part = 0;
-    for (uint32_t branch = TXN_SUCCESS; branch <= TXN_FAILURE; branch++) {
-        bool deleting = random_chance(random, 1, 3);
-        for (uint64_t i = random_below(random, 4); i > 0; i--)
-            put_operation(&operation->body, random, operation, branch, part++, deleting);
-    }
+    struct txn_maker maker = {
+        .out = &operation->body, .random = random, .operation = operation, .hints = hints};
+    maker.deleting = random_chance(random, 1, 3);
+    put_branches(&maker, 0);
 }
 
 static void put_range(struct buffer *out, struct random *random, const struct request_hints *hints) {
@@ -156,6 +179,11 @@ static void choose_read(struct operation *operation, struct random *random,
     }
 }
 
+static void choose_cluster(struct operation *operation) {
+    operation->call.route = PROXY_CLUSTER;
+    operation->call.method = METHOD_MEMBER_LIST;
+}
+
 static void put_tag(struct operation *operation) {
     wire_put_uint64(&operation->body, TAG_FIELD, operation->tag);
     operation->call.body = buffer_bytes(&operation->body);
@@ -166,7 +194,7 @@ void request_choose(struct operation *operation, struct random *random, const st
     operation->call.route = PROXY_WRITE;
     if (dice < 35) {
         operation->call.method = METHOD_PUT;
-        choose_put(operation, random);
+        choose_put(operation, random, hints);
     } else if (dice < 43) {
         operation->call.method = METHOD_DELETE_RANGE;
         choose_delete(operation, random);
@@ -176,6 +204,8 @@ void request_choose(struct operation *operation, struct random *random, const st
     } else if (dice < 59) {
         operation->call.method = METHOD_COMPACT;
         wire_put_uint64(&operation->body, 1, hints->revision > 10 ? hints->revision - 10 : 1);
+    } else if (dice < 60) {
+        choose_cluster(operation);
     } else {
         choose_read(operation, random, hints);
     }

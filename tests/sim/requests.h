@@ -5,9 +5,9 @@
 #include "history.h"
 #include "random.h"
 
-/* What a client remembers of earlier answers, to ask for something that may be true. */
 struct request_hints {
-    uint64_t revision; /* the newest it saw */
+    uint64_t revision;    /* the newest the client saw: to ask for something that may be true */
+    size_t value_padding; /* most bytes that a value is padded with */
 };
 
 /* Fills route, method and body of the operation. */

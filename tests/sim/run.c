@@ -4,6 +4,7 @@
  */
 #include "run.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -41,10 +42,14 @@ static void inject(void *context, uint64_t argument) {
         node_kill(faults->node, daemon);
     else if (dice < 65)
         node_kill_soon(faults->node, daemon, random_delay(random, 1, 60), false);
-    else if (dice < 75)
+    else if (dice < 72)
         node_kill_soon(faults->node, NODE_RAFT, random_delay(random, 1, 60), true);
+    else if (dice < 75)
+        node_kill_soon(faults->node, daemon, random_delay(random, 1, 60), true);
     else if (dice < 80)
         node_crash(faults->node);
+    else if (dice < 83)
+        node_fail_disk(faults->node, random_delay(random, 1, 60), random_chance(random, 1, 4) ? ENOSPC : EIO);
     else
         node_break_link(faults->node, (unsigned)random_below(random, NODE_EDGES));
     world_after(faults->world, random_between(random, 1, 2 * faults->gap_us), inject, faults, 0);
@@ -85,6 +90,7 @@ static void quiet_phase(struct world *world, struct node *node, struct clients *
     world->quiescent = true;
     for (unsigned i = 0; i < NODE_DAEMONS; i++)
         node_kill_soon(node, i, 0, false);
+    node_fail_disk(node, 0, EIO);
     clients_stop(clients);
     world_trace(world, "the faults are over");
     run_until(world, world->now_us + SETTLE_US);
