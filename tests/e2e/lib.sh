@@ -85,7 +85,7 @@ drain_log() {
 stop_node() {
     kill "-${1:-TERM}" "$launcher" 2>/dev/null
     status=0
-    wait "$launcher" || status=$?
+    wait "$launcher" 2>/dev/null || status=$?
     [[ -z ${drainer:-} ]] || wait "$drainer" 2>/dev/null
     drainer=
 }
