@@ -11,6 +11,13 @@
 #include "common/log.h"
 #include "proxy/pending.h"
 
+/*
+ * Where a clock that was set back leaves us behind the largest id raft knows, we go on so far beyond it. Reads
+ * are not in the log, so a raft that was restarted too has forgotten the last ones, and an answer to one of
+ * them may still be on its way to our predecessor.
+ */
+enum { ID_MARGIN = 1 << 30 };
+
 enum call_state { CALL_WAITING = 1, CALL_SENT, CALL_STREAMING };
 
 /* Which links a route needs: one queue of waiting calls for each. */
@@ -349,7 +356,7 @@ static void raft_up(void *context, struct bus_link *link, const struct bus_hello
     see_peer(role, peer);
     role->view.raft_up = true;
     if (peer->largest_id != 0 && bus_counter_after(peer->largest_id, role->counter))
-        role->counter = bus_id_counter(peer->largest_id);
+        role->counter = bus_id_counter(peer->largest_id + ID_MARGIN);
     if (peer->incarnation != role->raft_incarnation)
         end_lost_writes(role, peer->largest_id);
     role->raft_incarnation = peer->incarnation;
