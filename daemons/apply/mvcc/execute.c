@@ -12,7 +12,7 @@
 #include "apply/mvcc/txn.h"
 #include "apply/mvcc/write.h"
 
-enum { ENTRY_NORMAL = 0, ENTRY_CONF_CHANGE = 1, ENTRY_CONF_CHANGE_V2 = 2 };
+enum { ENTRY_NORMAL = 0, ENTRY_CONF_CHANGE = 1, ENTRY_CONF_CHANGE_V2 = 2, RESULT_KEEP_BYTES = 1 << 20 };
 
 static uint16_t execute_put(struct mvcc *mvcc, struct bytes body) {
     struct put_request request;
@@ -30,7 +30,7 @@ static uint16_t execute_delete(struct mvcc *mvcc, struct bytes body) {
         return STATUS_UNDECODABLE;
     if (request.range_end.length != 0)
         mvcc_commit(mvcc);
-    delete_range_run(mvcc, &request);
+    delete_range_run(mvcc, &request, true);
     return STATUS_OK;
 }
 
@@ -89,7 +89,7 @@ void mvcc_execute(struct mvcc *mvcc, uint64_t index, uint64_t term, uint16_t typ
                   struct outcome *outcome) {
     REQUIRE(index == mvcc->index + 1);
     *outcome = (struct outcome){.status = STATUS_OK};
-    mvcc->result.length = 0;
+    buffer_reset(&mvcc->result, RESULT_KEEP_BYTES);
     mvcc->changed = false;
     mvcc->next_sub = 0;
     if (type == ENTRY_NORMAL)

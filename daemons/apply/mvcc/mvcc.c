@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-enum { FORMAT_VERSION = 1, APPLIED_LENGTH = 24, KEEP_BYTES = 1 << 20 };
+enum { FORMAT_VERSION = 1, APPLIED_LENGTH = 24, KEEP_BYTES = 1 << 20, LARGE_DELETE_KEYS = 10000 };
 
 static const char applied_key[] = "mapplied";
 static const char compacted_key[] = "mcompacted";
@@ -90,7 +90,7 @@ static bool check_format(struct mvcc *mvcc, char error[256]) {
 
 bool mvcc_open(struct mvcc *mvcc, struct store *store, uint64_t hash_seed, char error[256]) {
     *mvcc = (struct mvcc){.store = store, .hash_seed = hash_seed, .revision = 1, .compacted = -1};
-    mvcc->large_delete_keys = 10000;
+    mvcc->large_delete_keys = LARGE_DELETE_KEYS;
     mvcc->batch = store->operations->new_batch(store);
     mvcc->cache = hot_cache_new();
     bool opened = check_format(mvcc, error);
@@ -136,6 +136,16 @@ void mvcc_commit(struct mvcc *mvcc) {
     overlay_clear(&mvcc->overlay);
     buffer_reset(&mvcc->scratch, KEEP_BYTES);
     mvcc->dirty = false;
+}
+
+void mvcc_commit_part(struct mvcc *mvcc) {
+    mvcc->dirty = true;
+    mvcc_commit(mvcc);
+}
+
+void mvcc_skip_change(struct mvcc *mvcc) {
+    mvcc->changed = true;
+    mvcc->next_sub++;
 }
 
 size_t mvcc_pending_bytes(const struct mvcc *mvcc) {

@@ -6,9 +6,9 @@
  * index, term and conf state, in one atomic write. mvcc_view is then what reads use.
  *
  * Total: whatever an entry holds, executing it ends with an outcome that is the same on every member, and the
- * index advances. A transaction is never split over two writes. The one thing that is: a single DeleteRange
- * over very many keys, which is written in parts under an intent record, invisible to readers until its last
- * part, and continued from there if a crash interrupts it (delete_range.c).
+ * index advances. A transaction is never split over two writes. The one thing that is: a DeleteRange of very
+ * many keys, in parts that no reader sees before the last, and executed again if a crash comes between
+ * (write.c).
  *
  * Pure: no clock, no thread, no I/O but the store's. Threading: one thread at a time.
  */
@@ -88,6 +88,10 @@ void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct reco
 /* Put the present value into the batch. */
 void mvcc_put_compacted(struct mvcc *mvcc);
 void mvcc_put_conf_state(struct mvcc *mvcc);
+/* Writes what the running entry changed so far; index and revision stay behind. */
+void mvcc_commit_part(struct mvcc *mvcc);
+/* The running entry's next change is in the store already (a part written before a crash). */
+void mvcc_skip_change(struct mvcc *mvcc);
 /* The revision that a header inside the running entry shows. */
 int64_t mvcc_inner_revision(const struct mvcc *mvcc);
 

@@ -222,7 +222,7 @@ static void run_delete(struct txn *txn, struct bytes body) {
     struct delete_range_request request;
     REQUIRE(delete_range_request_decode(body, &request));
     size_t begin = txn->out->length;
-    delete_range_run(txn->mvcc, &request);
+    delete_range_run(txn->mvcc, &request, false);
     size_t length = txn->out->length - begin;
     message_put_inner_header(txn->out, mvcc_inner_revision(txn->mvcc));
     size_t header = txn->out->length - begin - length;

@@ -215,7 +215,8 @@ static bool take(struct cursor *cursor) {
 
 /* Whether the taken key is visible; replaces the record by its older one where needed. */
 static bool visible(struct cursor *cursor) {
-    if (cursor->record.modified.main <= cursor->revision)
+    cursor->replaced = cursor->record.modified.main > cursor->revision;
+    if (!cursor->replaced)
         return !cursor->record.tombstone;
     uint64_t examined = 0;
     view_release(cursor->view, &cursor->history);

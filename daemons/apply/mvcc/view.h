@@ -4,7 +4,7 @@
  *
  * A key at revision R: its current record; while that was modified after R, the record its `previous` link
  * names in the log. Records newer than the view's own revision are treated the same way, so a store that
- * holds a half-done change (a large delete interrupted by a crash) never shows it.
+ * holds a half-done change (a large delete that is written in parts) never shows it.
  */
 #ifndef QUORATE_APPLY_MVCC_VIEW_H
 #define QUORATE_APPLY_MVCC_VIEW_H
@@ -63,6 +63,7 @@ struct cursor {
     /* The item, or on a pause the last key examined (none: no data); borrowed until the next step. */
     struct bytes key;
     struct record record;
+    bool replaced; /* the key has a newer record than the one shown */
 };
 
 /* The interval must not be a point. Keys are borrowed until cursor_close. */

@@ -12,8 +12,10 @@ uint16_t put_check_in_txn(struct mvcc *mvcc, const struct put_request *request);
 /* Runs a checked put; appends a PutResponse without header to the result. */
 void put_run(struct mvcc *mvcc, const struct put_request *request);
 
-/* Runs; appends a DeleteRangeResponse without header. The overlay must hold nothing but this entry's changes.
+/*
+ * Runs; appends a DeleteRangeResponse without header. For an interval the overlay must hold nothing but
+ * changes of this entry. parts: it is the whole entry, so that it may be written in parts if it is large.
  */
-void delete_range_run(struct mvcc *mvcc, const struct delete_range_request *request);
+void delete_range_run(struct mvcc *mvcc, const struct delete_range_request *request, bool parts);
 
 #endif

@@ -22,7 +22,8 @@ struct store_snapshot {
 struct memory_store {
     struct store head;
     struct store_snapshot *now, *durable;
-    unsigned open_snapshots, open_iterators, writes;
+    unsigned open_iterators;
+    unsigned flush_after; /* so many writes from now; 0: never */
 };
 
 struct store_iterator {
@@ -224,18 +225,19 @@ static inline void memory_free_batch(struct store_batch *batch) {
     free(batch);
 }
 
+static inline void memory_flush_wait(struct store *store) {
+    struct memory_store *memory = (struct memory_store *)store;
+    memory_unref(memory->durable);
+    memory->durable = memory_retain(memory->now);
+}
+
 static inline void memory_write(struct store *store, struct store_batch *batch) {
     struct memory_store *memory = (struct memory_store *)store;
     memory->now = memory_own(memory->now);
     for (size_t i = 0; i < batch->count; i++)
         memory_set(memory->now, &batch->pairs[i]);
-    memory->writes++;
-}
-
-static inline void memory_flush_wait(struct store *store) {
-    struct memory_store *memory = (struct memory_store *)store;
-    memory_unref(memory->durable);
-    memory->durable = memory_retain(memory->now);
+    if (memory->flush_after > 0 && --memory->flush_after == 0)
+        memory_flush_wait(store);
 }
 
 static inline bool memory_flush(struct store *store) {

@@ -1,7 +1,8 @@
 /*
- * Random entries and reads against mvcc_model.h: puts, deletes, nested transactions, compactions; reads at
- * any revision, sorted, filtered, limited, in slices of random size; commits at random places; crashes that
- * lose what was not flushed, after which the log is replayed and must give the same answers.
+ * Random entries and reads against mvcc_model.h: puts, deletes, nested transactions, compactions; reads at any
+ * revision, sorted, filtered, limited, in slices of random size; commits at random places; crashes that lose
+ * what was not flushed, also in the middle of an entry that is written in parts, after which the log is
+ * replayed and must give the same answers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -242,6 +243,7 @@ static void step_entry(struct world *world) {
     struct buffer answer = {0};
     uint64_t index = ++world->last;
     assert_true(internal_request_decode(entry, &request));
+    world->store->flush_after = (unsigned)draw(world, 6);
     world->entries[index] = entry;
     world->statuses[index] = model_execute(&world->model, &request, &answer);
     world->answers[index] = keep(world, &answer);
