@@ -11,11 +11,21 @@
  * with a crc record whose data carries the segment's random nonce ("mark"). A valid mark proves that all
  * before it was durable. Damage with no later valid mark is the torn tail of the last, unsynced write: it is
  * zeroed and synced on open. Damage with a later mark is corruption: open refuses and names file, offset and
- * remedy. On open the last segment is synced before any answer.
+ * remedy. On open what the last mark does not prove is written again and the last segment synced before any
+ * answer. A mark also carries the CRC of the write before it, so that a change of a record's type, which
+ * etcd's chain does not cover, is seen.
+ *
+ * Known limit: the very last write before a crash has no later mark. If a bit of it flips although it had
+ * been synced, that cannot be told from a tear (a sector may be torn at any byte) and it is cut off.
+ * wal_close writes a last mark, so an orderly stop leaves no such write. What etcd wrote (a directory taken
+ * over from it, or one it has used since) has no marks: there etcd's own rule holds, a record with a sector
+ * of zeros or cut off by the file's end is torn, anything else is corruption. Behind a segment begun by etcd
+ * we go on in one of our own.
  *
  * Failure modes: any failed write or sync returns -errno and poisons the wal (every later call fails): the
  * daemon must end; nothing is retried, nothing acknowledged. A full disk fails in wal_prepare (the spare
- * segment), long before an append can.
+ * segment), long before an append can: a failure there removes the spare and poisons nothing. Breaking the
+ * rules of wal_append is a broken invariant (panic): such a log could not be opened again.
  *
  * Threading: wal_append, wal_mark_snapshot and wal_release are called by one thread at a time (whoever does
  * the I/O); wal_prepare by a background thread at any time; wal_read by one thread at a time, concurrently
@@ -81,21 +91,31 @@ enum wal_open_result wal_open(struct disk *disk, const char *directory, uint64_t
 /*
  * Writes the entries and, if not NULL, the hard state, with one write and one sync; durable on return (0).
  * count may be 0. Cuts to the next segment when the current one is full. sync false: --unsafe-no-fsync.
+ * Rules: indexes are consecutive, the first at most the last index + 1 and above the last state's commit;
+ * state->commit is at most the last index after this write. -EMSGSIZE, with nothing written and nothing
+ * poisoned: an entry near WAL_RECORD_LIMIT, which no reader would take.
  */
 int wal_append(struct wal *wal, const struct wal_entry *entries, size_t count,
                const struct wal_hard_state *state, bool sync);
 
-/* Appends a snapshot record, durable on return. */
+/* Appends a snapshot record, durable on return. Beyond the last index it replaces the log: the next entry is
+ * index + 1. */
 int wal_mark_snapshot(struct wal *wal, const struct wal_snapshot *snapshot);
-/* Removes whole segments that hold only entries at or below index (never the last one). */
+/* Removes, oldest first, whole segments that hold only entries at or below index: at most up to the newest
+ * snapshot record's index, never the segment with that record, never the last one. */
 int wal_release(struct wal *wal, uint64_t index);
 
-/* Makes the next segment (zero-filled, synced) if there is no spare. Blocking; for a background thread. */
+/* Makes the next segment (zero-filled, synced) if there is no spare. Blocking (about 0.1 s on an idle SSD),
+ * for a background thread; an append that needs the segment meanwhile waits for it. -ENOSPC: stop taking
+ * proposals, call again later; the daemon should end on any other error. */
 int wal_prepare(struct wal *wal);
 /* True when wal_prepare has something to do. Cheap. */
 bool wal_wants_prepare(const struct wal *wal);
 
-/* Reads durable entries [from, to] (at most limit_bytes of data, at least one) through a sparse index. */
+/* Reads durable entries [from, to] (at most limit_bytes of data, at least one) through a sparse index,
+ * checking each against the chain. Data is borrowed until visit returns. -ENOENT: the log does not hold them
+ * (released or not yet durable; some may have been visited), -EBADMSG: they are damaged on disk. Neither
+ * poisons. */
 int wal_read(struct wal *wal, uint64_t from, uint64_t to, size_t limit_bytes,
              void (*visit)(void *context, const struct wal_entry *entry), void *context);
 

@@ -209,8 +209,10 @@ static void the_newest_snapshot_record_is_never_released(void **state) {
     set_state(&fixture, 2, 5, 20);
     struct wal_snapshot snapshot = {.index = 20, .term = 2};
     assert_int_equal(wal_mark_snapshot(fixture.wal, &snapshot), 0);
-    for (uint64_t round = 0; round < 10; round++)
-        append(&fixture, fixture.written->last + 1, 10, 2, 1000);
+    struct wal_entry large = {.index = 21, .term = 2, .data = bytes_of(test_payload, SMALL_SEGMENT - 500)};
+    assert_int_equal(wal_append(fixture.wal, &large, 1, NULL, true), 0); /* needs the next segment */
+    log_model_entry(fixture.written, &large);
+    append(&fixture, 22, 20, 2, 1000);
     size_t before = count_segments(&fixture);
     assert_int_equal(wal_release(fixture.wal, 20), 0);
     assert_int_equal(count_segments(&fixture), before);
