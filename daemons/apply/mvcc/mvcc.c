@@ -143,11 +143,6 @@ void mvcc_commit_part(struct mvcc *mvcc) {
     mvcc_commit(mvcc);
 }
 
-void mvcc_skip_change(struct mvcc *mvcc) {
-    mvcc->changed = true;
-    mvcc->next_sub++;
-}
-
 size_t mvcc_pending_bytes(const struct mvcc *mvcc) {
     return 2 * mvcc->overlay.arena.used;
 }

@@ -90,8 +90,6 @@ void mvcc_put_compacted(struct mvcc *mvcc);
 void mvcc_put_conf_state(struct mvcc *mvcc);
 /* Writes what the running entry changed so far; index and revision stay behind. */
 void mvcc_commit_part(struct mvcc *mvcc);
-/* The running entry's next change is in the store already (a part written before a crash). */
-void mvcc_skip_change(struct mvcc *mvcc);
 /* The revision that a header inside the running entry shows. */
 int64_t mvcc_inner_revision(const struct mvcc *mvcc);
 

@@ -215,8 +215,7 @@ static bool take(struct cursor *cursor) {
 
 /* Whether the taken key is visible; replaces the record by its older one where needed. */
 static bool visible(struct cursor *cursor) {
-    cursor->replaced = cursor->record.modified.main > cursor->revision;
-    if (!cursor->replaced)
+    if (cursor->record.modified.main <= cursor->revision)
         return !cursor->record.tombstone;
     uint64_t examined = 0;
     view_release(cursor->view, &cursor->history);

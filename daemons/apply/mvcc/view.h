@@ -63,7 +63,6 @@ struct cursor {
     /* The item, or on a pause the last key examined (none: no data); borrowed until the next step. */
     struct bytes key;
     struct record record;
-    bool replaced; /* the key has a newer record than the one shown */
 };
 
 /* The interval must not be a point. Keys are borrowed until cursor_close. */

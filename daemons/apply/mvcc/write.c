@@ -92,9 +92,9 @@ static int64_t delete_point(struct mvcc *mvcc, const struct delete_range_request
 
 /*
  * In key order. `parts`: the batch may be written on the way. Then a crash can leave the first keys deleted,
- * at a revision that no reader sees yet, because the index and the revision move on only with the last part.
- * The entry is executed again: the cursor still shows those keys (as of before), marked as replaced; they
- * only count.
+ * at a revision that no reader sees yet, because index and revision move on only with the last part. The
+ * entry is executed again, at the same revision: the cursor still shows those keys, as of before, and the
+ * same tombstones are written once more.
  */
 static int64_t delete_interval(struct mvcc *mvcc, const struct delete_range_request *request, bool parts) {
     struct view view = mvcc_inner_view(mvcc);
@@ -105,12 +105,8 @@ static int64_t delete_interval(struct mvcc *mvcc, const struct delete_range_requ
     while (cursor_next(&cursor) == CURSOR_ITEM) {
         if (request->prev_kv)
             message_put_key_value(&mvcc->result, DELETE_PREVIOUS, cursor.key, &cursor.record, false);
-        deleted++;
-        if (cursor.replaced) {
-            mvcc_skip_change(mvcc);
-            continue;
-        }
         delete_key(mvcc, cursor.key, &cursor.record);
+        deleted++;
         if (parts && mvcc->overlay.count >= mvcc->large_delete_keys)
             mvcc_commit_part(mvcc);
     }
