@@ -20,7 +20,7 @@
 #include "common/metrics.h"
 #include "launcher/daemon_process.h"
 
-enum { PROCESS_LIMIT = ROLE_COUNT + BUS_PROXY_SLOTS, STOP_TIMEOUT_US = 10000000 };
+enum { PROCESS_LIMIT = ROLE_COUNT + BUS_PROXY_SLOTS, STOP_TIMEOUT_US = 10000000, IMPATIENCE_US = 500000 };
 
 struct node {
     const struct config *config;
@@ -30,6 +30,7 @@ struct node {
     int signal_fd;
     bool served; /* all daemons have been ready at once */
     bool stopping;
+    uint64_t stopped_us; /* while stopping: since when */
     unsigned stage;      /* while stopping */
     uint64_t kill_at_us; /* while stopping: when patience ends */
     int exit_status;
@@ -61,6 +62,7 @@ static void start_process(struct node *node, struct daemon_process *process) {
 
 static void begin_stop(struct node *node, int exit_status) {
     node->stopping = true;
+    node->stopped_us = clock_monotonic_us();
     node->stage = 0;
     node->kill_at_us = 0;
     node->exit_status = exit_status;
@@ -188,6 +190,8 @@ static void take_signal(struct node *node) {
         begin_stop(node, 0);
         return;
     }
+    if (clock_monotonic_us() - node->stopped_us < IMPATIENCE_US)
+        return; /* the same request, sent to us and to our process group */
     LOG_WARN("received another signal; killing the daemons", F_STR("signal", strsignal((int)info.ssi_signo)));
     signal_all(node, SIGKILL);
 }

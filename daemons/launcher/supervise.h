@@ -8,8 +8,8 @@
  * - A daemon dies: it is started again at once, throttled if it keeps dying (throttle.h).
  * - A daemon exits with an error before the node was ever ready (a corrupt log, an occupied port): the node
  * could only loop, so everything is stopped and the result is 1; the daemon has said why.
- * - SIGTERM or SIGINT: daemons are stopped stage by stage, 10 s each, then killed. A second signal kills at
- * once.
+ * - SIGTERM or SIGINT: daemons are stopped stage by stage, 10 s each, then killed. Another signal, half
+ * a second later or more, kills at once.
  * - SIGHUP is passed on.
  * - The launcher itself is killed: the kernel sends every daemon SIGTERM (PR_SET_PDEATHSIG).
  */
