@@ -73,9 +73,9 @@ static ssize_t read_request(nghttp2_session *session, int32_t stream, uint8_t *o
     size_t total = PREFIX_SIZE + call->message.length;
     size_t written = 0;
     while (written < room && call->sent < PREFIX_SIZE) {
-        uint32_t length = (uint32_t)call->message.length;
-        size_t at = call->sent++;
-        out[written++] = at == 0 ? 0 : (uint8_t)(length >> (8 * (PREFIX_SIZE - 1 - at)));
+        size_t at = call->sent++; /* a zero byte (not compressed), then the length, big end first */
+        uint64_t length = call->message.length;
+        out[written++] = (uint8_t)((length >> (8 * (PREFIX_SIZE - 1 - at))) & 0xff);
     }
     size_t more = total - call->sent < room - written ? total - call->sent : room - written;
     if (more > 0) {
