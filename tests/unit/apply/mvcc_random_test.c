@@ -1,7 +1,7 @@
 /*
- * Random entries and reads against mvcc_model.h: puts, deletes, nested transactions, compactions; reads at any
- * revision, sorted, filtered, limited, in slices of random size; commits at random places; crashes that lose
- * what was not flushed, also in the middle of an entry that is written in parts, after which the log is
+ * Random entries and reads against mvcc_model.h: puts, deletes, nested transactions, compactions; reads at
+ * any revision, sorted, filtered, limited, in slices of random size; commits at random places; crashes that
+ * lose what was not flushed, also in the middle of an entry that is written in parts, after which the log is
  * replayed and must give the same answers.
  */
 #include <setjmp.h>
