@@ -92,7 +92,7 @@ struct bus_handler {
     void (*up)(void *context, struct bus_link *link, const struct bus_hello *peer);
     void (*down)(void *context, struct bus_link *link);
     void (*record)(void *context, struct bus_link *link, const struct bus_record *record);
-    /* There is room again after bus_link_room() was 0. */
+    /* There is room again after bus_link_room() was 0: a quarter of it, or more. Also from bus_link_flush. */
     void (*room)(void *context, struct bus_link *link);
     void *context;
 };

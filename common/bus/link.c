@@ -241,13 +241,15 @@ static void send_credit_if_due(struct bus_link *link) {
     (void)link_transmit(link, bytes_of(frame, sizeof frame));
 }
 
-void bus_link_flush(struct bus_link *link) {
-    if (!link->up || link->flushing)
-        return;
-    REQUIRE(!link->building);
+/* Sends what credit allows and, when that made room after there was none, tells the role. True: data went
+ * out. */
+static bool send_and_tell(struct bus_link *link) {
+    if (link->flushing) /* inside the role's `room` */
+        return false;
     link->flushing = true;
     bool sent = send_pending(link);
-    /* The role hears of new room late, when a quarter is free, so that it does not come back for every record. */
+    /* The role hears of new room late, when a quarter is free, so that it does not come back for every
+     * record. */
     while (link->up && link->full && unsent(link) <= BUS_PENDING_LIMIT / 4 * 3) {
         link->full = false;
         if (link->handler.room == NULL)
@@ -255,9 +257,14 @@ void bus_link_flush(struct bus_link *link) {
         link->handler.room(link->handler.context, link);
         sent = send_pending(link) || sent;
     }
-    if (link->up && !sent)
-        send_credit_if_due(link);
     link->flushing = false;
+    return sent;
+}
+
+void bus_link_flush(struct bus_link *link) {
+    REQUIRE(!link->building || !link->up);
+    if (link->up && !link->flushing && !send_and_tell(link) && link->up)
+        send_credit_if_due(link);
 }
 
 /* --- receiving --- */
@@ -311,13 +318,16 @@ static void receive_stream_frame(struct bus_link *link, const struct frame_heade
         return;
     }
     if (header->kind == FRAME_CREDIT)
-        return;
-    if (header->sequence != link->consumed.frames + 1)
+        ; /* that was all it had to say */
+    else if (header->sequence != link->consumed.frames + 1)
         bus_link_reset(link, "gap or repeat in the sequence");
     else if (!records_are_valid(link, body, header->records))
         bus_link_reset(link, "malformed record");
     else
         deliver(link, header, body);
+    /* Here and not in flush, so that what the role does about it reaches its other links in this round. */
+    if (link->up && link->full)
+        (void)send_and_tell(link);
 }
 
 void bus_link_frame(struct bus_link *link, struct bytes frame) {

@@ -2,7 +2,7 @@
  * nng_transport: the endpoint of one link: listens or dials, admits one peer, and binds it to the link.
  *
  * The connector is one operation that is always under way: accept (again and again), or dial until there is a
- * peer and again when it is gone. A failed attempt pauses it, 10 to 200 ms. Its callback and those of the
+ * peer and again when it is gone. A failed attempt pauses it, 10 to 50 ms. Its callback and those of the
  * connection queue their events in the order in which they happen and then run the role (combiner.h).
  *
  * A connection that comes while the peer's lives is closed at once: a dialer tries again, and the end of a
@@ -19,7 +19,7 @@
 
 enum {
     PAUSE_MIN_MS = 10,
-    PAUSE_MAX_MS = 200,
+    PAUSE_MAX_MS = 50,
     STUCK_AFTER_MS = 1000, /* a connection without a completed handshake for so long is closed */
 };
 

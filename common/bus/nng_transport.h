@@ -29,7 +29,7 @@ struct nng_transport;
 
 /*
  * Opens one socket. listen: we own the name and listen on "ipc://<socket_name>", else we dial (and redial for
- * ever, 10 to 200 ms). The handler is the role's. Returns NULL and logs when the name cannot be listened on
+ * ever, 10 to 50 ms). The handler is the role's. Returns NULL and logs when the name cannot be listened on
  * (a live process holds it). The link is in nng_transport_link(). Callbacks may run before this returns: open
  * between combiner_enter and combiner_leave, so that none does before the role knows all its links.
  */

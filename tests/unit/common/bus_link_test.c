@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "common/bus/frame.h"
 #include "common/link_pair.h"
@@ -227,6 +229,56 @@ static void test_down_while_a_record_is_built(void **state) {
     pair_close(&pair);
 }
 
+/* Sends standard error into a pipe for as long as one record travels. */
+static void test_trace_is_one_line_a_record_both_ways(void **state) {
+    (void)state;
+    pair_open_up(&pair);
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    int standard_error = dup(STDERR_FILENO);
+    dup2(ends[1], STDERR_FILENO);
+    bus_trace = true;
+    bool put = pair_put_entry(&pair, 1, 10);
+    pair_settle(&pair);
+    bus_trace = false;
+    dup2(standard_error, STDERR_FILENO);
+    close(standard_error);
+    close(ends[1]);
+    assert_true(put);
+    char text[4096] = {0};
+    ssize_t length = read(ends[0], text, sizeof text - 1);
+    close(ends[0]);
+    assert_true(length > 0);
+    char *second = strchr(text, '\n') + 1;
+    assert_int_equal(strchr(second, '\n') + 1 - text, length); /* two lines */
+    second[-1] = '\0';
+    assert_non_null(strstr(text, "\"direction\":\"out\""));
+    assert_non_null(strstr(second, "\"direction\":\"in\""));
+    assert_non_null(strstr(text, "\"kind\":\"raft-entry\""));
+    assert_non_null(strstr(second, "\"link\":\"raft.apply\""));
+    pair_close(&pair);
+}
+
+/* The role hears of room in the round in which the credit comes, before anything is flushed. */
+static void test_room_comes_with_the_credit(void **state) {
+    (void)state;
+    pair_open_up(&pair);
+    struct pair_end *raft = &pair.ends[END_RAFT];
+    bus_link_hold(pair.ends[END_APPLY].link, true);
+    fill(raft);
+    bus_link_flush(raft->link);
+    fill(raft);
+    pair_settle(&pair);
+    unsigned rooms = raft->rooms;
+    bus_link_hold(pair.ends[END_APPLY].link, false);
+    bus_link_flush(pair.ends[END_APPLY].link);
+    assert_true(pair_step(&pair, END_APPLY));
+    assert_int_equal(raft->rooms, rooms + 1);
+    pair_settle(&pair);
+    assert_false(pair.ends[END_APPLY].disorder);
+    pair_close(&pair);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handshake_carries_who_and_where),
@@ -240,6 +292,8 @@ int main(void) {
         cmocka_unit_test(test_acknowledgements_ride_on_data),
         cmocka_unit_test(test_the_transport_refusing_is_a_disconnect),
         cmocka_unit_test(test_down_while_a_record_is_built),
+        cmocka_unit_test(test_room_comes_with_the_credit),
+        cmocka_unit_test(test_trace_is_one_line_a_record_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
