@@ -475,7 +475,7 @@ bool h2_output(struct h2_connection *connection, struct bytes *out) {
 bool h2_finished(const struct h2_connection *connection) {
     if (nghttp2_session_want_write(connection->session))
         return false;
-    return connection->calmed || !nghttp2_session_want_read(connection->session);
+    return connection->calmed || (!connection->draining && !nghttp2_session_want_read(connection->session));
 }
 
 bool h2_keepalive(struct h2_connection *connection, uint64_t now_us) {
@@ -490,6 +490,7 @@ bool h2_keepalive(struct h2_connection *connection, uint64_t now_us) {
 }
 
 void h2_shutdown(struct h2_connection *connection, bool final) {
+    connection->draining = !final;
     if (final)
         nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
                               nghttp2_session_get_last_proc_stream_id(connection->session), NGHTTP2_NO_ERROR,

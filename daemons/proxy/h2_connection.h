@@ -44,8 +44,9 @@ struct h2_connection {
     unsigned invalid_frames;
     unsigned ping_strikes;
     bool reset_strikes;
-    bool settled; /* the client's SETTINGS came: handshake done */
-    bool calmed;  /* told to calm down: closed once that is written */
+    bool settled;  /* the client's SETTINGS came: handshake done */
+    bool calmed;   /* told to calm down: closed once that is written */
+    bool draining; /* GOAWAY was announced, the one that names the last stream is to follow */
     uint8_t last_rpc;
     uint64_t last_ping_us;
     uint64_t last_read_us;

@@ -12,9 +12,9 @@
 #include "proxy/pending.h"
 
 /*
- * Where a clock that was set back leaves us behind the largest id raft knows, we go on so far beyond it. Reads
- * are not in the log, so a raft that was restarted too has forgotten the last ones, and an answer to one of
- * them may still be on its way to our predecessor.
+ * Where a clock that was set back leaves us behind the largest id raft knows, we go on so far beyond it.
+ * Reads are not in the log, so a raft that was restarted too has forgotten the last ones, and an answer to
+ * one of them may still be on its way to our predecessor.
  */
 enum { ID_MARGIN = 1 << 30 };
 

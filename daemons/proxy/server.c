@@ -105,6 +105,32 @@ struct server *server_new(const struct config *config) {
     return server;
 }
 
+/* No event fetched from epoll can name these any longer. */
+static void bury(struct server *server) {
+    while (server->graveyard != NULL) {
+        struct client *connection = server->graveyard;
+        server->graveyard = connection->next;
+        client_free(connection);
+    }
+}
+
+void server_free(struct server *server) {
+    bury(server);
+    while (server->free_streams != NULL) {
+        struct rpc_stream *stream = server->free_streams;
+        server->free_streams = stream->next;
+        buffer_free(&stream->request);
+        buffer_free(&stream->response);
+        free(stream);
+    }
+    nghttp2_session_callbacks_del(server->h2_callbacks);
+    nghttp2_option_del(server->h2_option);
+    buffer_free(&server->scratch);
+    close(server->epoll_fd);
+    close(server->wake_fd);
+    free(server);
+}
+
 /* --- listening --- */
 
 struct listening {
@@ -188,15 +214,6 @@ static void handle_event(struct server *server, const struct epoll_event *event)
         accept_some(server, event->data.ptr);
     } else {
         client_ready(event->data.ptr, event->events);
-    }
-}
-
-/* No event fetched from epoll can name these any longer. */
-static void bury(struct server *server) {
-    while (server->graveyard != NULL) {
-        struct client *connection = server->graveyard;
-        server->graveyard = connection->next;
-        client_free(connection);
     }
 }
 

@@ -57,6 +57,8 @@ struct server {
 
 /* The role and its links are attached by the caller before server_run. */
 struct server *server_new(const struct config *config);
+/* All connections have to be closed. */
+void server_free(struct server *server);
 /* Listens on every client and metrics URL of the configuration. False and a sentence in error. */
 bool server_listen(struct server *server, char error[256]);
 /* The loop; returns when server_stop() was called and connections are closed. On its own thread. */
