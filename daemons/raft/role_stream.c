@@ -29,7 +29,8 @@ static bool find_entry(struct raft_role *role, uint64_t index, struct bus_entry 
     if (role->fetch_state == FETCH_IDLE || role->fetch_state == FETCH_DONE) {
         role->fetch.from = index;
         role->fetch.to = streamable(role);
-        role->fetch.limit_bytes = RAFT_FETCH_BYTES;
+        role->fetch.limit_bytes =
+            role->options.cache_bytes < RAFT_FETCH_BYTES ? role->options.cache_bytes : RAFT_FETCH_BYTES;
         role->fetch_state = FETCH_WANTED;
     }
     return false;

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 enum {
-    BLOCK_BYTES = 1 << 20,
+    BLOCK_LEAST = 256,
+    BLOCK_MOST = 1 << 20,
+    BLOCKS = 32,      /* that the cache is divided into, in whole ones of which it is evicted */
     ENTRY_LEAST = 64, /* what an entry costs at least, so that the ring of slots is bounded with the cache */
     FIRST_SLOTS = 1024,
     FIRST_RUNS = 16,
@@ -29,6 +31,11 @@ struct log_block {
 
 void raft_log_init(struct raft_log *log, size_t cache_limit) {
     *log = (struct raft_log){.cached = 1, .cache_limit = cache_limit, .slot_mask = FIRST_SLOTS - 1};
+    log->block_size = cache_limit / BLOCKS;
+    if (log->block_size < BLOCK_LEAST)
+        log->block_size = BLOCK_LEAST;
+    if (log->block_size > BLOCK_MOST)
+        log->block_size = BLOCK_MOST;
     log->slots = must_zalloc(FIRST_SLOTS * sizeof *log->slots);
 }
 
@@ -70,10 +77,10 @@ static void grow_slots(struct raft_log *log) {
 
 static void add_block(struct raft_log *log, size_t length) {
     struct log_block *block = log->spare;
-    if (length <= BLOCK_BYTES && block != NULL) {
+    if (length <= log->block_size && block != NULL) {
         log->spare = NULL;
     } else {
-        size_t capacity = length > BLOCK_BYTES ? length : BLOCK_BYTES;
+        size_t capacity = length > log->block_size ? length : log->block_size;
         block = must_alloc(sizeof *block + capacity);
         block->capacity = capacity;
     }
@@ -150,7 +157,7 @@ void raft_log_evict(struct raft_log *log, uint64_t durable) {
         log->block_bytes -= block->capacity;
         if (log->cached <= block->last)
             log->cached = block->last + 1;
-        if (log->spare == NULL && block->capacity == BLOCK_BYTES)
+        if (log->spare == NULL && block->capacity == log->block_size)
             log->spare = block;
         else
             free(block);

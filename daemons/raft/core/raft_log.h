@@ -30,6 +30,7 @@ struct raft_log {
     uint64_t bytes;  /* of data, ever appended (a measure of how far apart two moments are) */
     uint64_t cached; /* first index whose data is in memory; last + 1: none */
     size_t cache_limit;
+    size_t block_size;
     struct log_run *runs; /* ascending; the term of the entries from `first` on */
     size_t run_count, run_capacity;
     struct log_slot *slots; /* ring, by index & mask */
