@@ -132,8 +132,10 @@ static void result(struct proxy_call *call, const struct proxy_result *result) {
     if (operation->end != OPERATION_PENDING || !process_boundary(process_current))
         return;
     take_part(operation, result);
-    if (result->more)
+    if (result->more) {
+        clients->world->counts.parts++;
         return;
+    }
     if (operation->status == STATUS_OK && operation->announced != 0 &&
         operation->announced != operation->answer.length)
         world_fail(clients->world, "%s: %zu bytes were announced, %zu came", operation_text(operation),
@@ -239,14 +241,14 @@ struct clients *clients_new(struct world *world, struct node *node, struct histo
     clients->random = random_stream(world->seed, 4);
     clients->count = (unsigned)random_between(&clients->random, 1, CLIENTS_USUAL);
     uint64_t think_us = THINK_HIGH_US;
-    size_t padding = PADDING_USUAL;
+    struct request_hints hints = {.value_padding = PADDING_USUAL, .padded_percent = 5};
     if (random_chance(&clients->random, 1, 30)) {
         /* A crowd in a hurry: links run out of credit. */
         clients->count = CLIENTS_MOST;
         think_us = THINK_CROWD_US;
     } else if (random_chance(&clients->random, 1, 30)) {
         /* Answers come in parts. */
-        padding = PADDING_BIG;
+        hints = (struct request_hints){.value_padding = PADDING_BIG, .padded_percent = 30};
     }
     for (unsigned i = 0; i < clients->count; i++) {
         clients->list[i] = (struct client){
@@ -254,7 +256,7 @@ struct clients *clients_new(struct world *world, struct node *node, struct histo
             .number = i,
             .slot = (unsigned)random_below(&clients->random, NODE_PROXIES),
             .think_us = random_delay(&clients->random, 10, think_us),
-            .hints = {.value_padding = padding},
+            .hints = hints,
         };
     }
     return clients;

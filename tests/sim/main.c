@@ -223,6 +223,34 @@ static double seconds_now(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+static void print_summary(const struct tally *tally, uint64_t next) {
+    const struct world_counts *counts = &tally->counts;
+    printf("seeds=%" PRIu64 " next=%" PRIu64 " failures=%" PRIu64 " simulated_seconds=%.0f", tally->seeds,
+           next, tally->failures, (double)tally->simulated_us / 1e6);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } columns[] = {
+        {"operations", counts->operations},
+        {"acknowledged", counts->acknowledged},
+        {"kills", counts->kills},
+        {"crashes", counts->crashes},
+        {"frames", counts->frames},
+        {"late", counts->frames_late},
+        {"twice", counts->frames_twice},
+        {"lost", counts->frames_lost},
+        {"parts", counts->parts},
+        {"jobs", counts->jobs},
+        {"fetches", counts->fetches},
+        {"releases", counts->releases},
+        {"checkpoints", counts->checkpoints},
+        {"disk_faults", counts->disk_faults},
+    };
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        printf(" %s=%" PRIu64, columns[i].name, columns[i].value);
+    putchar('\n');
+}
+
 static int run_campaign(const struct options *options) {
     struct tally tally = {0};
     double started = seconds_now();
@@ -243,12 +271,7 @@ static int run_campaign(const struct options *options) {
             fflush(stdout);
         }
     }
-    printf("seeds=%" PRIu64 " next=%" PRIu64 " failures=%" PRIu64
-           " simulated_seconds=%.0f operations=%" PRIu64 " acknowledged=%" PRIu64 " kills=%" PRIu64
-           " crashes=%" PRIu64 " frames=%" PRIu64 " late=%" PRIu64 " twice=%" PRIu64 " lost=%" PRIu64 "\n",
-           tally.seeds, next, tally.failures, (double)tally.simulated_us / 1e6, tally.counts.operations,
-           tally.counts.acknowledged, tally.counts.kills, tally.counts.crashes, tally.counts.frames,
-           tally.counts.frames_late, tally.counts.frames_twice, tally.counts.frames_lost);
+    print_summary(&tally, next);
     return tally.failures > 0 ? 1 : 0;
 }
 

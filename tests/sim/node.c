@@ -150,6 +150,7 @@ bool node_disk_failed(struct node *node) {
     if (!node->disk_failing || model_disk_operations(node->disk) < node->disk_fails_at)
         return false;
     node->disk_failing = false;
+    node->world->counts.disk_faults++;
     world_trace(node->world, "a disk operation failed");
     return true;
 }
@@ -219,8 +220,8 @@ static void make_edge(struct node *node, unsigned *count, unsigned listener, uns
 
 static void choose_sizes(struct node *node) {
     struct random *random = &node->random;
-    node->segment_bytes = UINT64_C(8192) << random_below(random, 5);
-    node->release_bytes = node->segment_bytes;
+    node->segment_bytes = UINT64_C(4096) << random_below(random, 5);
+    node->release_bytes = UINT64_C(512) << random_below(random, 8);
     node->flush_entries = random_between(random, 5, 200);
     node->cache_bytes = (size_t)UINT64_C(1) << random_between(random, 8, 20);
     node->inline_keys = (uint32_t)random_between(random, 1, 32);

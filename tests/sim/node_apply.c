@@ -68,6 +68,7 @@ static void job_body(void *context, uint64_t index) {
     struct daemon *daemon = context;
     struct apply_job *job = daemon->apply->jobs[index];
     apply_job_run(job);
+    daemon->node->world->counts.jobs++;
     daemon->apply->jobs[index] = NULL;
     apply_role_job_done(daemon->apply->role, job);
 }

@@ -61,6 +61,7 @@ static void check(void *context, uint64_t incarnation) {
     bool there = sim_store_remove_checkpoint(node->store, work->directory);
     if (work->index != 0 && !there)
         world_fail(node->world, "apply named the checkpoint %s, which is not there", work->directory);
+    node->world->counts.checkpoints += there;
     process_run(&daemon->process, done_body, daemon, work->index);
 }
 

@@ -53,6 +53,7 @@ static void write_log(struct daemon *daemon, const struct raft_persist *persist)
         return;
     if (result != 0)
         world_fail(node->world, "raft cannot write its log: error %d", -result);
+    node->world->counts.releases += persist->release;
     log_truth_durable(&node->log);
 }
 
@@ -197,6 +198,7 @@ static void fetched_body(void *context, uint64_t argument) {
     (void)argument;
     struct daemon *daemon = context;
     daemon->raft->fetch = NULL;
+    daemon->node->world->counts.fetches++;
     raft_role_fetched(daemon->raft->role);
 }
 

@@ -36,7 +36,7 @@ static void put_body(struct buffer *out, struct random *random, const struct ope
     struct buffer value = {0};
     buffer_printf(&value, "v%" PRIu64 ".%u", operation->tag, part);
     size_t padding = (size_t)random_below(random, hints->value_padding);
-    if (random_chance(random, 1, 20)) {
+    if (random_chance(random, hints->padded_percent, 100)) {
         memset(buffer_reserve(&value, padding), '.', padding);
         value.length += padding;
     }

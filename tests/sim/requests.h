@@ -8,6 +8,7 @@
 struct request_hints {
     uint64_t revision;    /* the newest the client saw: to ask for something that may be true */
     size_t value_padding; /* most bytes that a value is padded with */
+    unsigned padded_percent;
 };
 
 /* Fills route, method and body of the operation. */

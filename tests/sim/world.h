@@ -19,6 +19,8 @@ typedef void (*world_action)(void *context, uint64_t argument);
 struct world_counts {
     uint64_t events, kills, crashes, restarts, frames, frames_lost, frames_late, frames_twice;
     uint64_t operations, acknowledged, failed, unknown;
+    uint64_t parts, jobs, fetches, releases, checkpoints,
+        disk_faults; /* paths that a run may or may not take */
 };
 
 struct world_event {
