@@ -136,6 +136,14 @@ static void greet_proxy(void *context, struct bus_hello *hello) {
     hello->position = (uint64_t)role->mvcc.revision;
 }
 
+/* No result leaves before its batch is written: what was kept may belong to this round. */
+static void proxy_up(void *context, struct bus_link *link, const struct bus_hello *peer) {
+    struct proxy_context *proxy = context;
+    (void)link;
+    (void)peer;
+    reads_meet_proxy(proxy->role->reads, proxy->slot);
+}
+
 static void proxy_down(void *context, struct bus_link *link) {
     struct proxy_context *proxy = context;
     (void)link;
@@ -172,6 +180,7 @@ static void proxy_room(void *context, struct bus_link *link) {
 
 struct bus_handler apply_role_proxy_handler(struct apply_role *role, uint8_t slot) {
     return (struct bus_handler){.greet = greet_proxy,
+                                .up = proxy_up,
                                 .down = proxy_down,
                                 .record = proxy_record,
                                 .room = proxy_room,

@@ -40,8 +40,10 @@ struct reads *reads_new(struct mvcc *mvcc, const struct reads_options *options) 
 }
 
 void reads_free(struct reads *reads) {
-    for (uint8_t slot = 0; slot < BUS_PROXY_SLOTS; slot++)
+    for (uint8_t slot = 0; slot < BUS_PROXY_SLOTS; slot++) {
         reads_forget_proxy(reads, slot);
+        undelivered_clear(&reads->slots[slot].undelivered);
+    }
     job_take_returned(reads);
     struct apply_job *job = NULL;
     while ((job = reads_take_job(reads)) != NULL)
@@ -154,12 +156,28 @@ void reads_forget_proxy(struct reads *reads, uint8_t slot) {
 }
 
 void reads_deliver(struct reads *reads, const struct outcome *outcome) {
-    if (!reads_may_answer(reads, bus_id_slot(outcome->id), outcome->revision))
+    uint8_t slot = bus_id_slot(outcome->id);
+    if (slot >= BUS_PROXY_SLOTS || reads->slots[slot].link == NULL)
+        return;
+    if (!bus_link_is_up(reads->slots[slot].link)) {
+        undelivered_keep(&reads->slots[slot].undelivered, outcome);
+        return;
+    }
+    if (!reads_may_answer(reads, slot, outcome->revision))
         return;
     if (outcome->status == STATUS_OK)
         read_put_body(reads, outcome->id, outcome->revision, outcome->body);
     else
         reads_refuse(reads, outcome->id, outcome->status);
+}
+
+void reads_meet_proxy(struct reads *reads, uint8_t slot) {
+    struct undelivered_result *result = NULL;
+    while (bus_link_is_up(reads->slots[slot].link) &&
+           (result = undelivered_take(&reads->slots[slot].undelivered)) != NULL) {
+        reads_deliver(reads, &result->outcome);
+        free(result);
+    }
 }
 
 /* --- running --- */

@@ -42,9 +42,14 @@ void reads_serve(struct reads *reads);
 void reads_add(struct reads *reads, const struct bus_request *request, uint64_t now_us);
 void reads_cancel(struct reads *reads, uint64_t id);
 void reads_consumed(struct reads *reads, uint64_t id, uint64_t bytes);
-/* The proxy's connection is gone, and with it all that it waits for. */
+/* The proxy is there (again): it gets the results that were kept for it. */
+void reads_meet_proxy(struct reads *reads, uint8_t slot);
+/* The proxy's connection is gone, and with it the reads it waits for. */
 void reads_forget_proxy(struct reads *reads, uint8_t slot);
-/* A result of an entry: puts it on the link, or drops it when the proxy is gone or ahead of us. */
+/*
+ * A result of an entry: puts it on the link; keeps it while the link is down (undelivered.h); drops it when
+ * the proxy has seen a later revision.
+ */
 void reads_deliver(struct reads *reads, const struct outcome *outcome);
 
 /* End of the round, after the batch is written: answers, and sends on what jobs brought. */

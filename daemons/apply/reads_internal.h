@@ -7,6 +7,7 @@
 
 #include "apply/job.h"
 #include "apply/reads.h"
+#include "apply/undelivered.h"
 
 enum {
     JOB_BUCKETS = 1024,
@@ -37,6 +38,7 @@ struct proxy_slot {
     struct read_queue waiting;
     size_t waiting_bytes;
     bool held;
+    struct undelivered undelivered; /* while the link is down */
 };
 
 struct job_list {
