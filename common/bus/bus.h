@@ -31,13 +31,13 @@
 
 enum {
     BUS_CONTRACT_VERSION = 1,
-    BUS_PROXY_SLOTS = 8,              /* proxies a node may have: slot 0..7 */
-    BUS_WINDOW_BYTES = 8 << 20,       /* unconsumed bytes a sender may have under way */
-    BUS_WINDOW_FRAMES = 32,           /* unconsumed frames; below the transport's own queue length */
-    BUS_FRAME_TARGET = 1 << 20,       /* a frame is closed when it grows past this */
-    BUS_FRAME_LIMIT = 8 << 20,        /* a larger frame is garbage */
-    BUS_RECORD_LIMIT = 4 << 20,       /* largest record body; requests are bounded at 2 MiB by the proxy */
-    BUS_PENDING_LIMIT = 16 << 20,     /* bytes a role may put on a link that has no credit; then room is 0 */
+    BUS_PROXY_SLOTS = 8,          /* proxies a node may have: slot 0..7 */
+    BUS_WINDOW_BYTES = 8 << 20,   /* unconsumed bytes a sender may have under way */
+    BUS_WINDOW_FRAMES = 32,       /* unconsumed frames; below the transport's own queue length */
+    BUS_FRAME_TARGET = 1 << 20,   /* a frame is closed when it grows past this */
+    BUS_FRAME_LIMIT = 8 << 20,    /* a larger frame is garbage */
+    BUS_RECORD_LIMIT = 4 << 20,   /* largest record body; requests are bounded at 2 MiB by the proxy */
+    BUS_PENDING_LIMIT = 16 << 20, /* bytes a role may put on a link that has no credit; then room is 0 */
 };
 
 enum bus_role { BUS_ROLE_NONE, BUS_ROLE_PROXY, BUS_ROLE_RAFT, BUS_ROLE_APPLY, BUS_ROLE_MAINT };
@@ -46,17 +46,17 @@ const char *bus_role_name(enum bus_role role);
 /* Who the peer is and where it stands. Sent as proto/bus.proto BusHello. */
 struct bus_hello {
     enum bus_role role;
-    uint8_t slot;            /* proxies: 0..7; others 0 */
-    uint64_t node;           /* member id; 0 while not known yet */
-    uint64_t incarnation;    /* random per process start */
-    uint64_t connection;     /* unique per handshake */
-    uint32_t contract;       /* BUS_CONTRACT_VERSION */
-    uint64_t position;       /* raft->apply: last index; apply->raft: applied index; apply->proxy and
-                                proxy->apply: revision (the last one seen); proxy->raft: last request id */
-    uint64_t durable;        /* apply->raft: durable index; raft->apply: commit index */
-    uint64_t cluster;        /* cluster id; 0 while not known */
-    uint64_t term;           /* raft: current term */
-    uint64_t largest_id;     /* raft->proxy: largest request id of the proxy's slot seen in the log */
+    uint8_t slot;         /* proxies: 0..7; others 0 */
+    uint64_t node;        /* member id; 0 while not known yet */
+    uint64_t incarnation; /* random per process start */
+    uint64_t connection;  /* unique per handshake */
+    uint32_t contract;    /* BUS_CONTRACT_VERSION */
+    uint64_t position;    /* raft->apply: last index; apply->raft: applied index; apply->proxy and
+                             proxy->apply: revision (the last one seen); proxy->raft: last request id */
+    uint64_t durable;     /* apply->raft: durable index; raft->apply: commit index */
+    uint64_t cluster;     /* cluster id; 0 while not known */
+    uint64_t term;        /* raft: current term */
+    uint64_t largest_id;  /* raft->proxy: largest request id of the proxy's slot seen in the log */
 };
 
 /*
@@ -64,9 +64,9 @@ struct bus_hello {
  * `position` and `epoch` mean belongs to the kind: contract.h has a typed pair of functions for each.
  */
 struct bus_record {
-    uint16_t kind;  /* enum bus_kind, contract.h */
-    uint16_t flags; /* of the kind */
-    uint16_t code;  /* method of a request, status of a result */
+    uint16_t kind;        /* enum bus_kind, contract.h */
+    uint16_t flags;       /* of the kind */
+    uint16_t code;        /* method of a request, status of a result */
     uint16_t user_length; /* the body begins with so many bytes of user name (auth) */
     uint64_t id;          /* request id; 0 where there is none */
     uint64_t position;    /* revision or index */
@@ -123,7 +123,8 @@ struct buffer *bus_link_begin(struct bus_link *link);
 void bus_link_commit(struct bus_link *link, const struct bus_record *record_without_body);
 /* Sends what was put (as far as credit goes) and acknowledges what was consumed. At the end of each round. */
 void bus_link_flush(struct bus_link *link);
-/* While held, what arrives is not acknowledged: the peer runs out of credit. Records still arrive until then. */
+/* While held, what arrives is not acknowledged: the peer runs out of credit. Records still arrive until then.
+ */
 void bus_link_hold(struct bus_link *link, bool hold);
 /* Drops the connection and shakes hands anew (a role that found a gap in a positioned stream). */
 void bus_link_reset(struct bus_link *link, const char *reason);

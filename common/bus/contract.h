@@ -43,7 +43,8 @@ enum bus_kind {
     BUS_APPLY_RESULT,
     /* apply -> raft: position = applied index, epoch = durable index. At most one a round. */
     BUS_APPLY_PROGRESS,
-    /* apply -> maint: the outcome of BUS_MAINT_CHECKPOINT: id, code, position = index inside the checkpoint. */
+    /* apply -> maint: the outcome of BUS_MAINT_CHECKPOINT: id, code, position = index inside the checkpoint.
+     */
     BUS_APPLY_CHECKPOINT,
 
     /* maint -> apply: make a hard-linked checkpoint in the directory named by the body. id. */
@@ -55,20 +56,16 @@ const char *bus_kind_name(uint16_t kind);
 /* The talk graph: may `sender` send this kind to `receiver`? The link asks, both ways. */
 bool bus_kind_belongs(uint16_t kind, enum bus_role sender, enum bus_role receiver);
 
-static inline uint64_t bus_request_id(uint64_t member, uint8_t slot, uint64_t counter)
-{
+static inline uint64_t bus_request_id(uint64_t member, uint8_t slot, uint64_t counter) {
     return (member & 0xffff) << 48 | (uint64_t)(slot & 0x3f) << 42 | (counter & ((UINT64_C(1) << 42) - 1));
 }
-static inline uint16_t bus_id_member(uint64_t id)
-{
+static inline uint16_t bus_id_member(uint64_t id) {
     return (uint16_t)(id >> 48);
 }
-static inline uint8_t bus_id_slot(uint64_t id)
-{
+static inline uint8_t bus_id_slot(uint64_t id) {
     return (uint8_t)(id >> 42 & 0x3f);
 }
-static inline uint64_t bus_id_counter(uint64_t id)
-{
+static inline uint64_t bus_id_counter(uint64_t id) {
     return id & ((UINT64_C(1) << 42) - 1);
 }
 
@@ -81,10 +78,10 @@ static inline bool bus_counter_after(uint64_t a, uint64_t b) {
 /* BUS_PROXY_PROPOSE, BUS_PROXY_READ, BUS_RAFT_READ, BUS_PROXY_CLUSTER, and CANCEL (id alone). */
 struct bus_request {
     uint64_t id;
-    uint16_t method;        /* enum method */
-    uint32_t time_left;     /* ms */
+    uint16_t method;    /* enum method */
+    uint32_t time_left; /* ms */
     uint64_t auth_revision;
-    struct bytes user;      /* empty: no auth */
+    struct bytes user; /* empty: no auth */
     struct bytes body;
 };
 bool bus_put_request(struct bus_link *link, enum bus_kind kind, const struct bus_request *request);
@@ -123,7 +120,7 @@ bool bus_get_entry(const struct bus_record *record, struct bus_entry *out);
  */
 struct bus_result {
     uint64_t id;
-    uint16_t status;   /* enum status */
+    uint16_t status; /* enum status */
     bool more;
     bool header;       /* RANGE_STREAM: this part carries the header; unary: set on the first part */
     uint64_t revision; /* store revision for the header */
