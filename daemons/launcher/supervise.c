@@ -126,6 +126,7 @@ static void log_death(const struct daemon_process *process, pid_t pid, int statu
 
 static void process_died(struct node *node, struct daemon_process *process) {
     pid_t pid = process->pid;
+    bool was_ready = process->ready;
     int status = daemon_process_reap(process);
     if (node->stopping) {
         LOG_INFO("daemon stopped", F_STR("daemon", process->name), F_I64("pid", pid));
@@ -137,7 +138,7 @@ static void process_died(struct node *node, struct daemon_process *process) {
         begin_stop(node, 1);
         return;
     }
-    uint64_t wait = throttle_died(&process->throttle, process->died_us - process->started_us);
+    uint64_t wait = throttle_died(&process->throttle, process->died_us - process->started_us, was_ready);
     log_death(process, pid, status, wait);
     metric_add(METRIC_QUORATE_DAEMON_RESTARTS_TOTAL, 1);
     if (wait == 0)

@@ -140,10 +140,13 @@ static void test_throttle(void **state) {
     static const uint64_t waits[] = {0, 100000, 400000, 1600000, 5000000, 5000000};
     struct throttle throttle = {0};
     for (unsigned i = 0; i < 6; i++)
-        assert_int_equal(throttle_died(&throttle, 5000), waits[i]);
-    assert_int_equal(throttle_died(&throttle, 1000000), 0);
-    assert_int_equal(throttle_died(&throttle, 999999), 0);
-    assert_int_equal(throttle_died(&throttle, 999999), 100000);
+        assert_int_equal(throttle_died(&throttle, 5000, false), waits[i]);
+    assert_int_equal(throttle_died(&throttle, 1000000, false), 0);
+    assert_int_equal(throttle_died(&throttle, 999999, false), 0);
+    assert_int_equal(throttle_died(&throttle, 999999, false), 100000);
+    assert_int_equal(throttle_died(&throttle, 249999, true), 400000);
+    assert_int_equal(throttle_died(&throttle, 250000, true), 0);
+    assert_int_equal(throttle_died(&throttle, 250000, true), 0);
 }
 
 static int free_config(void **state) {
