@@ -17,11 +17,18 @@ enum { STREAM_CREDIT_STEP = 256 << 10, MAX_PING_STRIKES = 2 };
 
 #define IDLE_PING_US UINT64_C(7200000000)
 
+/* A client's frames come stream by stream: mostly it is the one we had last, and nghttp2 need not look it up.
+ */
+static struct rpc_stream *stream_of(struct h2_connection *connection, int32_t id) {
+    if (connection->current == NULL || connection->current->id != id)
+        connection->current = nghttp2_session_get_stream_user_data(connection->session, id);
+    return connection->current;
+}
+
 /* --- headers --- */
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user_data) {
     struct h2_connection *connection = user_data;
-    connection->current = NULL;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     struct rpc_stream *stream = server_take_stream(connection->server);
@@ -107,11 +114,10 @@ static void take_path(struct rpc_stream *stream, struct bytes value) {
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_length, const uint8_t *data, size_t length, uint8_t flags, void *user_data) {
     (void)session;
-    (void)frame;
     (void)flags;
     struct h2_connection *connection = user_data;
     struct rpc_stream *stream = connection->current;
-    if (stream == NULL)
+    if (stream == NULL || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     struct bytes value = bytes_of(data, length);
     stream->header_bytes += (uint32_t)(name_length + length + 32);
@@ -242,7 +248,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     (void)flags;
     struct h2_connection *connection = user_data;
     connection->credit += length;
-    struct rpc_stream *stream = nghttp2_session_get_stream_user_data(session, id);
+    struct rpc_stream *stream = stream_of(connection, id);
     if (stream == NULL || stream->request_done)
         return 0;
     struct grpc_failure failure;
@@ -307,11 +313,12 @@ static void on_ping(struct h2_connection *connection) {
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user_data) {
+    (void)session;
     struct h2_connection *connection = user_data;
     struct rpc_stream *stream = NULL;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
-        stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+        stream = stream_of(connection, frame->hd.stream_id);
         if (stream == NULL)
             break;
         if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
@@ -324,7 +331,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_DATA:
         if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
             break;
-        stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+        stream = stream_of(connection, frame->hd.stream_id);
         if (stream != NULL)
             request_ended(stream);
         break;
@@ -346,10 +353,11 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 /* The RPC has ended but the client still talks: nobody listens any more. (Submitted earlier, it would go
  * first.) */
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user_data) {
-    (void)user_data;
-    if (frame->hd.type != NGHTTP2_HEADERS || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
+    struct h2_connection *connection = user_data;
+    if (!connection->talking || frame->hd.type != NGHTTP2_HEADERS ||
+        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
         return 0;
-    const struct rpc_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    const struct rpc_stream *stream = stream_of(connection, frame->hd.stream_id);
     if (stream != NULL && !stream->remote_closed)
         nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
     return 0;
@@ -384,11 +392,10 @@ static void drop_stream(struct h2_connection *connection, struct rpc_stream *str
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *user_data) {
     (void)error;
-    struct rpc_stream *stream = nghttp2_session_get_stream_user_data(session, id);
-    if (stream != NULL) {
-        nghttp2_session_set_stream_user_data(session, id, NULL);
+    (void)session;
+    struct rpc_stream *stream = stream_of(user_data, id);
+    if (stream != NULL)
         drop_stream(user_data, stream);
-    }
     return 0;
 }
 
@@ -427,6 +434,8 @@ struct h2_connection *h2_new(struct server *server, struct client *owner) {
                                         server->h2_option) == 0);
     uint32_t streams = server->config->max_streams;
     const nghttp2_settings_entry settings[] = {
+        /* Cheaper scheduling; see make_room_for_others() in h2_response.c. */
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams < H2_MAX_STREAMS ? streams : H2_MAX_STREAMS},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEADER_BYTES},

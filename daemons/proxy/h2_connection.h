@@ -31,7 +31,7 @@ struct h2_connection {
     struct server *server;
     struct client *owner;
     struct rpc_stream *all;                     /* open streams */
-    struct rpc_stream *current;                 /* whose headers are being received */
+    struct rpc_stream *current;                 /* whose frame came last */
     struct rpc_stream *waiting, **waiting_tail; /* complete requests that may not start yet */
     struct grpc_failure header_failure;         /* of the headers being received; code 0: none */
     unsigned http_status;                       /* that goes with it */
@@ -46,6 +46,7 @@ struct h2_connection {
     bool reset_strikes;
     bool settled;  /* the client's SETTINGS came: handshake done */
     bool calmed;   /* told to calm down: closed once that is written */
+    bool talking;  /* an RPC may have ended while its client's side had not */
     bool draining; /* GOAWAY was announced, the one that names the last stream is to follow */
     uint8_t last_rpc;
     uint64_t last_ping_us;

@@ -10,6 +10,8 @@
 #include "proxy/h2_connection.h"
 #include "proxy/server.h"
 
+enum { SHARE_ABOVE = 16 << 10 };
+
 #define HEADER(header_name, header_value)                                                                    \
     {                                                                                                        \
         .name = (uint8_t *)(header_name), .namelen = sizeof(header_name) - 1,                                \
@@ -59,6 +61,7 @@ static nghttp2_nv grpc_message_header(const struct rpc_stream *stream) {
 }
 
 static void submit_trailers(struct rpc_stream *stream) {
+    stream->connection->talking = stream->connection->talking || !stream->remote_closed;
     const nghttp2_nv trailers[] = {grpc_status_header(stream->code), grpc_message_header(stream)};
     nghttp2_submit_trailer(stream->connection->session, stream->id, trailers, 2);
 }
@@ -125,6 +128,7 @@ static void submit_only_trailers(struct rpc_stream *stream, unsigned http_status
     nghttp2_submit_response(stream->connection->session, stream->id, headers, 4, NULL);
     stream->responding = true;
     stream->connection->reset_strikes = true;
+    stream->connection->talking = stream->connection->talking || !stream->remote_closed;
     client_touch(stream->connection->owner);
 }
 
@@ -133,8 +137,20 @@ static void append_prefix(struct rpc_stream *stream, bool compressed, size_t len
     stream->response.length += GRPC_PREFIX;
 }
 
+/*
+ * By RFC 9218's standard a response is sent to its end before the next begins. One that takes many frames
+ * shares with the others frame by frame.
+ */
+static void make_room_for_others(struct rpc_stream *stream) {
+    nghttp2_extpri priority = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
+    nghttp2_session_change_extpri_stream_priority(stream->connection->session, stream->id, &priority, 1);
+    stream->shares = true;
+}
+
 static void appended(struct rpc_stream *stream, size_t before) {
     size_t more = stream->response.length - before;
+    if (stream->response.length > SHARE_ABOVE && !stream->shares)
+        make_room_for_others(stream);
     stream->connection->response_bytes += more;
     stream->server->sent_bytes += more;
     wake(stream);
@@ -162,7 +178,7 @@ void rpc_reply(struct rpc_stream *stream, struct bytes head, struct bytes body) 
         buffer_append_bytes(&stream->response, head);
         buffer_append_bytes(&stream->response, body);
     }
-    metric_rpc_messages(stream->rpc, 0, 1);
+    server_count_messages(stream->server, stream->rpc, 0, 1);
     if (stream->parts)
         stream->part_bytes += body.length;
     appended(stream, before);
@@ -184,7 +200,7 @@ void rpc_reply_part(struct rpc_stream *stream, struct bytes body, bool last) {
     stream->part_bytes += body.length;
     if (last) {
         stream->partial = false;
-        metric_rpc_messages(stream->rpc, 0, 1);
+        server_count_messages(stream->server, stream->rpc, 0, 1);
     }
     appended(stream, before);
 }

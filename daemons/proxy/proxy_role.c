@@ -37,6 +37,8 @@ struct proxy_role {
     size_t waiting_bytes;
     uint64_t counter;          /* of the last id given */
     uint64_t raft_incarnation; /* of the last raft process we had a link to */
+    uint64_t apply_losses;     /* as raft said last */
+    bool raft_state_known;     /* it has said so on this connection */
     struct proxy_view view;
     struct buffer scratch; /* the InternalRaftRequest being built */
 };
@@ -355,6 +357,7 @@ static void raft_up(void *context, struct bus_link *link, const struct bus_hello
     struct proxy_role *role = context;
     see_peer(role, peer);
     role->view.raft_up = true;
+    role->raft_state_known = false;
     if (peer->largest_id != 0 && bus_counter_after(peer->largest_id, role->counter))
         role->counter = bus_id_counter(peer->largest_id + ID_MARGIN);
     if (peer->incarnation != role->raft_incarnation)
@@ -469,6 +472,11 @@ static void raft_record(void *context, struct bus_link *link, const struct bus_r
             role->view.member = state.member;
         if (state.cluster != 0)
             role->view.cluster = state.cluster;
+        /* Raft has lost apply, and with it reads of ours, though we may have lost neither. */
+        if (role->raft_state_known && state.apply_losses != role->apply_losses)
+            ask_again(role, PROXY_SERIALIZABLE_READ, false);
+        role->apply_losses = state.apply_losses;
+        role->raft_state_known = true;
         drain(role);
         break;
     default:

@@ -84,10 +84,7 @@ void rpc_unknown(const struct rpc_stream *stream, struct grpc_failure *failure) 
 }
 
 void rpc_dispatch(struct rpc_stream *stream) {
-    metric_rpc_messages(stream->rpc, 1, 0);
-    metric_add(rpc_is_unary(stream->rpc) ? METRIC_ETCD_SERVER_CLIENT_REQUESTS_TOTAL
-                                         : METRIC_ETCD_SERVER_CLIENT_REQUESTS_TOTAL_STREAM,
-               1);
+    server_count_messages(stream->server, stream->rpc, 1, 0);
     services[stream->rpc](stream);
 }
 

@@ -53,6 +53,7 @@ struct rpc_stream {
     bool ended;      /* code and message are set: trailers follow the last byte */
     bool deferred;   /* HTTP/2 asked for data when there was none */
     bool parts;      /* comes in parts: the role hears what the client has taken */
+    bool shares;     /* the connection with others, frame by frame */
     bool partial;    /* a message was begun and is not complete */
     uint8_t code;
     const char *message; /* static, or in text */

@@ -58,13 +58,25 @@ void server_give_stream(struct server *server, struct rpc_stream *stream) {
 
 /* --- rounds --- */
 
-static void report_bytes(struct server *server) {
+/* One atomic addition a round instead of one a message. */
+static void report_counts(struct server *server) {
     if (server->received_bytes != 0)
         metric_add(METRIC_ETCD_NETWORK_CLIENT_GRPC_RECEIVED_BYTES_TOTAL, server->received_bytes);
     if (server->sent_bytes != 0)
         metric_add(METRIC_ETCD_NETWORK_CLIENT_GRPC_SENT_BYTES_TOTAL, server->sent_bytes);
     server->received_bytes = 0;
     server->sent_bytes = 0;
+    while (server->counted_rpcs != 0) {
+        uint8_t rpc = (uint8_t)__builtin_ctzll(server->counted_rpcs);
+        server->counted_rpcs &= server->counted_rpcs - 1;
+        metric_rpc_messages(rpc, server->messages[rpc].received, server->messages[rpc].sent);
+        if (server->messages[rpc].received != 0)
+            metric_add(rpc_is_unary(rpc) ? METRIC_ETCD_SERVER_CLIENT_REQUESTS_TOTAL
+                                         : METRIC_ETCD_SERVER_CLIENT_REQUESTS_TOTAL_STREAM,
+                       server->messages[rpc].received);
+        server->messages[rpc].received = 0;
+        server->messages[rpc].sent = 0;
+    }
 }
 
 /*
@@ -84,7 +96,7 @@ static void end_round(void *context) {
             client_flush(connection);
     }
     proxy_role_end_round(server->role);
-    report_bytes(server);
+    report_counts(server);
 }
 
 struct server *server_new(const struct config *config) {

@@ -24,6 +24,8 @@ enum {
     GRPC_OVERHEAD_BYTES = 512 << 10, /* of a gRPC message above max-request-bytes, as in etcd */
 };
 
+_Static_assert(RPC_COUNT <= 64, "counted_rpcs has a bit an RPC");
+
 struct listener {
     int fd;
     bool paused; /* out of descriptors: again at the next tick */
@@ -49,8 +51,13 @@ struct server {
     unsigned free_stream_count;
     nghttp2_option *h2_option;
     nghttp2_session_callbacks *h2_callbacks;
-    struct buffer scratch;               /* response headers, small bodies */
-    uint64_t received_bytes, sent_bytes; /* gRPC bytes not yet added to the metrics */
+    struct buffer scratch; /* response headers, small bodies */
+    /* What this round adds to the metrics. */
+    uint64_t received_bytes, sent_bytes; /* of gRPC */
+    uint64_t counted_rpcs;               /* a bit for each that has messages below */
+    struct {
+        uint32_t received, sent;
+    } messages[RPC_COUNT];
     uint8_t read_buffer[SERVER_READ_BYTES];
     uint8_t write_buffer[SERVER_WRITE_BYTES];
 };
@@ -65,6 +72,13 @@ bool server_listen(struct server *server, char error[256]);
 void server_run(struct server *server);
 /* From any other thread: GOAWAY, finish what is in flight for a moment, close. */
 void server_stop(struct server *server);
+
+static inline void server_count_messages(struct server *server, uint8_t rpc, uint32_t received,
+                                         uint32_t sent) {
+    server->counted_rpcs |= UINT64_C(1) << rpc;
+    server->messages[rpc].received += received;
+    server->messages[rpc].sent += sent;
+}
 
 struct rpc_stream *server_take_stream(struct server *server);
 void server_give_stream(struct server *server, struct rpc_stream *stream);

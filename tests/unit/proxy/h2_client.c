@@ -65,7 +65,9 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
                    void *user_data) {
     (void)session;
     (void)flags;
-    struct heard_stream *stream = find(user_data, id);
+    struct h2_client *client = user_data;
+    struct heard_stream *stream = find(client, id);
+    client->received += length;
     if (stream != NULL)
         buffer_append(&stream->body, data, length);
     return 0;
@@ -73,9 +75,11 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 
 static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *user_data) {
     (void)session;
+    const struct h2_client *client = user_data;
     struct heard_stream *stream = find(user_data, id);
     if (stream != NULL) {
         stream->closed = true;
+        stream->closed_at = client->received;
         stream->reset = code;
     }
     return 0;

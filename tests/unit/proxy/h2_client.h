@@ -22,7 +22,8 @@ struct heard_stream {
     char encoding[16];
     struct buffer body;
     bool headers, trailers, closed;
-    uint32_t reset; /* error code of the stream's end */
+    size_t closed_at; /* body bytes of all streams the client had received by then */
+    uint32_t reset;   /* error code of the stream's end */
     const uint8_t *request;
     size_t request_length, request_at, request_step; /* step: bytes a DATA frame */
     bool request_open;                               /* the client's side does not end */
@@ -34,6 +35,7 @@ struct h2_client {
     nghttp2_session *session;
     struct heard_stream *streams; /* by order of request */
     unsigned stream_count;
+    size_t received;
     bool mute;   /* does not read */
     bool goaway; /* heard */
     uint32_t goaway_code;

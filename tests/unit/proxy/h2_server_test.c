@@ -414,6 +414,25 @@ static void no_head_of_line_blocking(void **state) {
     check_ok(free_one);
 }
 
+/* A small answer does not wait for the end of a large one that began earlier. */
+static void large_answers_share(void **state) {
+    (void)state;
+    struct h2_client *client = bench_client(&bench, 100 << 20);
+    struct heard_stream *large = client_request(client, RANGE, range_request);
+    bench_settle(&bench);
+    uint64_t large_id = last_id();
+    struct heard_stream *small = client_request(client, RANGE, range_request);
+    bench_settle(&bench);
+    client->mute = true;
+    answer(large_id, filled(3 << 20));
+    answer(last_id(), filled(20));
+    client->mute = false;
+    bench_settle(&bench);
+    check_ok(large);
+    check_ok(small);
+    assert_true(small->closed_at < 1 << 20);
+}
+
 /* Streams above the bound, opened before the client could know it, are refused; the rest is served. */
 static void ten_thousand_streams(void **state) {
     (void)state;
@@ -665,6 +684,7 @@ int main(void) {
         TEST(half_an_answer_is_reset_as_unavailable),
         TEST(range_stream_messages),
         TEST(no_head_of_line_blocking),
+        TEST(large_answers_share),
         TEST(ten_thousand_streams),
         TEST(client_that_never_reads),
         TEST(incomplete_requests_are_bounded),
