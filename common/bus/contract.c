@@ -111,6 +111,7 @@ bool bus_put_raft_state(struct bus_link *link, const struct bus_raft_state *stat
     message.commit = state->commit;
     message.member = state->member;
     message.cluster = state->cluster;
+    message.apply_losses = state->apply_losses;
     uint8_t packed[128];
     size_t length = quorate__bus_raft_state__get_packed_size(&message);
     REQUIRE(length <= sizeof packed);
@@ -131,6 +132,7 @@ bool bus_get_raft_state(const struct bus_record *record, struct bus_raft_state *
         .commit = message->commit,
         .member = message->member,
         .cluster = message->cluster,
+        .apply_losses = message->apply_losses,
     };
     quorate__bus_raft_state__free_unpacked(message, NULL);
     return known;

@@ -98,6 +98,7 @@ struct bus_raft_state {
     uint64_t leader; /* member id, 0: none */
     uint64_t commit;
     uint64_t member, cluster; /* our ids */
+    uint64_t apply_losses;    /* times raft lost its link to apply: linearizable reads must be asked again */
 };
 bool bus_put_raft_state(struct bus_link *link, const struct bus_raft_state *state);
 bool bus_get_raft_state(const struct bus_record *record, struct bus_raft_state *out);

@@ -116,14 +116,16 @@ struct bus_raft_state role_raft_state(const struct raft_role *role) {
         .commit = raft_core_commit(role->core),
         .member = role->options.member,
         .cluster = role->options.cluster,
+        .apply_losses = role->apply_losses,
     };
 }
 
-/* Tells everybody when role, term or leader have changed. */
+/* Tells everybody when role, term or leader have changed, or reads were lost with the link to apply. */
 static void announce(struct raft_role *role) {
     struct bus_raft_state state = role_raft_state(role);
     struct bus_raft_state *known = &role->announced;
-    if (state.role == known->role && state.term == known->term && state.leader == known->leader)
+    if (state.role == known->role && state.term == known->term && state.leader == known->leader &&
+        state.apply_losses == known->apply_losses)
         return;
     if (state.leader != known->leader && state.leader != 0)
         role->leader_changes++;

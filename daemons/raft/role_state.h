@@ -89,6 +89,7 @@ struct raft_role {
     size_t lag_next;
 
     struct bus_raft_state announced;
+    uint64_t apply_losses;
     uint64_t leader_changes, proposals, proposals_refused;
 };
 

@@ -114,6 +114,7 @@ static void up(void *context, struct bus_link *link, const struct bus_hello *pee
     role->apply_up = true;
     role->stream_next = peer->position + 1;
     role->applied = peer->position;
+    memset(role->lag, 0, sizeof role->lag); /* a replay is no lag until it has had its second */
     role->apply_durable = peer->durable < peer->position ? peer->durable : peer->position;
     bus_put_raft_state(link, &state);
     LOG_INFO("apply is connected", F_U64("applied-index", role->applied),
@@ -125,6 +126,7 @@ static void down(void *context, struct bus_link *link) {
     struct raft_role *role = context;
     (void)link;
     role->apply_up = false;
+    role->apply_losses++;
     read_queue_drop_all(&role->reads);
 }
 
