@@ -15,10 +15,10 @@
 
 struct config {
     /* who */
-    char *name;             /* member name */
-    char *cluster_token;    /* initial-cluster-token */
-    char *initial_cluster;  /* "name=url,…" */
-    char *initial_state;    /* "new" or "existing" */
+    char *name;            /* member name */
+    char *cluster_token;   /* initial-cluster-token */
+    char *initial_cluster; /* "name=url,…" */
+    char *initial_state;   /* "new" or "existing" */
     /* where */
     char *data_directory;    /* absolute */
     char *wal_directory;     /* absolute; default <data>/member/wal */
@@ -32,11 +32,12 @@ struct config {
     /* times, milliseconds */
     uint32_t heartbeat_interval; /* 100 */
     uint32_t election_timeout;   /* 1000 */
-    uint32_t grpc_keepalive_min_time, grpc_keepalive_interval, grpc_keepalive_timeout; /* 5000, 7200000, 20000 */
+    uint32_t grpc_keepalive_min_time, grpc_keepalive_interval,
+        grpc_keepalive_timeout;       /* 5000, 7200000, 20000 */
     uint32_t watch_progress_interval; /* 600000 */
     uint32_t warning_unary_duration;  /* 300 */
     /* limits */
-    uint64_t quota_bytes;       /* 2 GiB; INT64_MAX: off */
+    uint64_t quota_bytes;        /* 2 GiB; INT64_MAX: off */
     uint32_t max_txn_operations; /* 128 */
     uint32_t max_request_bytes;  /* 1572864 */
     uint32_t max_streams;        /* UINT32_MAX: as etcd, then the proxy's own bound applies */
@@ -45,13 +46,13 @@ struct config {
     uint64_t cache_bytes;        /* RocksDB block cache, 64 MiB */
     uint64_t memtable_bytes;     /* RocksDB write buffer, 32 MiB */
     /* switches */
-    bool pre_vote;             /* true */
-    bool strict_reconfig;      /* true */
-    bool unsafe_no_fsync;      /* false */
-    bool enable_gateway;       /* true */
-    bool bus_trace;            /* false */
-    bool metrics_extensive;    /* false */
-    char *log_level;           /* info */
+    bool pre_vote;          /* true */
+    bool strict_reconfig;   /* true */
+    bool unsafe_no_fsync;   /* false */
+    bool enable_gateway;    /* true */
+    bool bus_trace;         /* false */
+    bool metrics_extensive; /* false */
+    char *log_level;        /* info */
     char *auto_compaction_mode, *auto_compaction_retention;
 };
 

@@ -27,7 +27,8 @@ struct service {
 
 /*
  * Parses `--config FILE [--slot N]`, reads the config, starts the log, blocks signals, changes into the
- * runtime directory, sets umask 077, opens the metrics file. Before any thread. Exits with a message on error.
+ * runtime directory, sets umask 077, opens the metrics file. Before any thread. Exits with a message on
+ * error.
  */
 void service_start(struct service *service, int argc, char **argv, const char *role);
 /* Tells the launcher (a byte on the descriptor named by QUORATE_READY_FD) and systemd (sd_notify). Once. */
