@@ -61,8 +61,6 @@ static bool redirect_log(const char *output) {
     return good;
 }
 
-/* Every refusal is for a reader at a terminal or in a unit's journal: plain text and a log line would be
- * twice. */
 static int refuse(int status, const char *message) {
     LOG_ERROR("cannot start", F_STR("error", message));
     return status;
@@ -89,42 +87,48 @@ static int run(const struct config *config) {
     return supervise(config, own_directory(path), lock);
 }
 
-int main(int argc, char **argv) {
-    struct settings settings;
-    struct config config = {0};
+/* With resolved settings: writes the configuration, or runs the node. */
+static int act(const struct settings *settings, const struct config *config) {
+    const char *file = settings_get(settings, "write-config");
+    if (file != NULL && *file != '\0') {
+        int status = config_write(file, config);
+        if (status != 0)
+            LOG_FATAL("cannot write the configuration", F_STR("file", file), F_ERRNO(-status));
+        return 0;
+    }
+    if (!redirect_log(resolve_text(settings, "log-outputs")))
+        return refuse(1, "cannot open --log-outputs");
+    log_init("launcher", config->log_level);
+    LOG_INFO("starting", F_STR("quorate-version", QUORATE_VERSION), F_STR("etcd-version", "3.7.1"),
+             F_STR("name", config->name), F_STR("data-dir", config->data_directory));
+    return run(config);
+}
+
+static int launch(const struct settings *settings) {
     char error[SETTINGS_ERROR], directory[4096];
-    log_init("launcher", "info");
-    umask(077);
-    if (!settings_gather(&settings, argc, argv, environ, error))
-        return refuse(2, error);
-    if (settings_get(&settings, "version") != NULL) {
+    if (settings_get(settings, "version") != NULL) {
         print_version();
         return 0;
     }
-    if (settings_get(&settings, "help") != NULL) {
+    if (settings_get(settings, "help") != NULL) {
         print_help();
         return 0;
     }
     if (getcwd(directory, sizeof directory) == NULL)
         LOG_FATAL("cannot find the working directory", F_ERRNO(errno));
-    if (!resolve(&settings, directory, &config, error))
-        return refuse(2, error);
-    const char *file = settings_get(&settings, "write-config");
-    const char *output = resolve_text(&settings, "log-outputs");
-    int status = 0;
-    if (file != NULL && *file != '\0') {
-        status = config_write(file, &config);
-        if (status != 0)
-            LOG_FATAL("cannot write the configuration", F_STR("file", file), F_ERRNO(-status));
-    } else if (!redirect_log(output)) {
-        status = refuse(1, "cannot open --log-outputs");
-    } else {
-        log_init("launcher", config.log_level);
-        LOG_INFO("starting", F_STR("quorate-version", QUORATE_VERSION), F_STR("etcd-version", "3.7.1"),
-                 F_STR("name", config.name), F_STR("data-dir", config.data_directory));
-        status = run(&config);
-    }
+    struct config config;
+    int status = resolve(settings, directory, &config, error) ? act(settings, &config) : refuse(2, error);
     config_free(&config);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    struct settings settings;
+    char error[SETTINGS_ERROR];
+    log_init("launcher", "info");
+    umask(077);
+    int status =
+        settings_gather(&settings, argc, argv, environ, error) ? launch(&settings) : refuse(2, error);
     settings_free(&settings);
     return status;
 }
