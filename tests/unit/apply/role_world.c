@@ -71,7 +71,7 @@ static void peer_record(void *context, struct bus_link *link, const struct bus_r
         assert_true(bus_get_progress(record, &world->peers[self->peer].progress));
     } else if (record->kind == BUS_APPLY_CHECKPOINT) {
         assert_true(bus_get_checkpoint(record, &world->peers[self->peer].checkpoint));
-    } else {
+    } else if (record->kind != BUS_APPLY_RESULT || record->id != 0) { /* 0: apply's first word, no result */
         assert_true(world->heard_count < HEARD_LIMIT);
         struct heard *heard = &world->heard[world->heard_count++];
         heard->kind = record->kind;
