@@ -39,7 +39,10 @@ enum bus_kind {
     /* raft -> apply: a confirmed linearizable read, behind the entry it has to see. As BUS_PROXY_READ. */
     BUS_RAFT_READ,
 
-    /* apply -> proxy: the outcome of a proposal or a read, whole or in chunks. */
+    /*
+     * apply -> proxy: the outcome of a proposal or a read, whole or in chunks. The first one of a connection
+     * has id 0: from then on apply knows the proxy, and what comes to it through raft is answered.
+     */
     BUS_APPLY_RESULT,
     /* apply -> raft: position = applied index, epoch = durable index. At most one a round. */
     BUS_APPLY_PROGRESS,

@@ -136,11 +136,17 @@ static void greet_proxy(void *context, struct bus_hello *hello) {
     hello->position = (uint64_t)role->mvcc.revision;
 }
 
-/* No result leaves before its batch is written: what was kept may belong to this round. */
+/*
+ * The proxy may have thought itself connected before we did; our first word says that from now on results
+ * find their way. What was kept for it follows at the end of the round: no result leaves before its batch is
+ * written.
+ */
 static void proxy_up(void *context, struct bus_link *link, const struct bus_hello *peer) {
     struct proxy_context *proxy = context;
-    (void)link;
+    const struct mvcc *mvcc = &proxy->role->mvcc;
     (void)peer;
+    bus_put_result(link, BUS_APPLY_RESULT,
+                   &(struct bus_result){.revision = (uint64_t)mvcc->revision, .term = mvcc->term});
     reads_meet_proxy(proxy->role->reads, proxy->slot);
 }
 

@@ -238,7 +238,7 @@ static bool open(const struct proxy_role *role, enum queue queue) {
     case QUEUE_RAFT:
         return bus_link_room(role->raft) > 0;
     default:
-        return bus_link_room(role->raft) > 0 && bus_link_is_up(role->apply);
+        return bus_link_room(role->raft) > 0 && role->view.apply_up;
     }
 }
 
@@ -370,7 +370,6 @@ static void apply_up(void *context, struct bus_link *link, const struct bus_hell
     (void)link;
     struct proxy_role *role = context;
     see_peer(role, peer);
-    role->view.apply_up = true;
     drain(role);
 }
 
@@ -485,10 +484,17 @@ static void raft_record(void *context, struct bus_link *link, const struct bus_r
 }
 
 static void apply_record(void *context, struct bus_link *link, const struct bus_record *record) {
-    if (record->kind == BUS_APPLY_RESULT)
-        take_result(context, record);
-    else
+    struct proxy_role *role = context;
+    if (record->kind != BUS_APPLY_RESULT) {
         bus_link_reset(link, "a record that does not belong here");
+        return;
+    }
+    take_result(role, record);
+    /* Its first word: now apply knows us, and answers to what goes through raft will reach us. */
+    if (!role->view.apply_up && bus_link_is_up(link)) {
+        role->view.apply_up = true;
+        drain(role);
+    }
 }
 
 static void maint_up(void *context, struct bus_link *link, const struct bus_hello *peer) {

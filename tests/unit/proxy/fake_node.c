@@ -42,9 +42,10 @@ static void greet(void *context, struct bus_hello *hello) {
 }
 
 static void up(void *context, struct bus_link *far, const struct bus_hello *peer) {
-    (void)far;
     struct fake_link *link = context;
     link->seen = *peer;
+    if (link == &link->node->apply)
+        bus_put_result(far, BUS_APPLY_RESULT, &(struct bus_result){0});
 }
 
 static void record(void *context, struct bus_link *far, const struct bus_record *received) {
