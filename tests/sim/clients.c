@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "common/wire.h"
 #include "requests.h"
 
 enum {
@@ -112,13 +113,25 @@ static void take(void *context, uint64_t argument) {
         node_in_proxy(clients->node, operation->slot, take_body, operation);
 }
 
+/* The parts of a stream are RangeStreamResponses; what is in them, joined, is the unary answer. */
+static void join_stream_part(struct operation *operation, struct bytes part) {
+    struct wire_reader reader = wire_reader_of(part);
+    struct wire_field field;
+    while (wire_next(&reader, &field))
+        buffer_append_bytes(&operation->answer, field.bytes);
+}
+
 static void take_part(struct operation *operation, const struct proxy_result *result) {
     struct clients *clients = operation->owner;
-    buffer_append_bytes(&operation->answer, result->body);
-    if (result->first) {
+    bool stream = operation->call.method == METHOD_RANGE_STREAM;
+    if (stream)
+        join_stream_part(operation, result->body);
+    else
+        buffer_append_bytes(&operation->answer, result->body);
+    if (stream ? result->header : result->first)
         operation->revision = result->revision;
+    if (!stream && result->first)
         operation->announced = result->more ? result->total : 0;
-    }
     operation->status = result->status;
     if (operation->taken == 0 && result->more)
         world_after(clients->world, random_delay(&clients->random, 1, RETRY_HIGH_US), take, operation, 0);

@@ -68,13 +68,13 @@ void history_end(struct operation *operation, enum operation_end end) {
 const char *operation_text(const struct operation *operation) {
     static const char *const routes[] = {"write", "linearizable", "serializable", "cluster"};
     static const char *const ends[] = {"pending", "answered", "abandoned"};
-    static const char *const methods[] = {"none", "range", "put", "delete", "txn", "compact"};
+    static const char *const methods[] = {"none", "range", "put", "delete", "txn", "compact", "range stream"};
     static char text[256];
     uint16_t method = operation->call.method;
     (void)snprintf(text, sizeof text,
                    "#%" PRIu64 " client %u proxy-%u %s %s id %016" PRIx64 " %s status %u revision %" PRIu64,
                    operation->tag, operation->client, operation->slot, routes[operation->call.route],
-                   method <= METHOD_COMPACT ? methods[method] : "other", operation->call.id,
+                   method <= METHOD_RANGE_STREAM ? methods[method] : "other", operation->call.id,
                    ends[operation->end], operation->status, operation->revision);
     return text;
 }

@@ -157,9 +157,29 @@ static void check_write(struct judge *judge, const struct operation *operation) 
                    operation_text(operation));
 }
 
-static void check_read(struct judge *judge, const struct operation *operation) {
-    if (operation->end != OPERATION_ANSWERED || operation->status != STATUS_OK)
+/* Clients ask for revisions that they have seen, so none is in the future; one may be compacted. */
+static void check_refused_read(struct judge *judge, const struct operation *operation) {
+    if (operation->status == STATUS_FUTURE_REVISION)
+        world_fail(judge->world, "%s: a revision seen before is called a future one",
+                   operation_text(operation));
+    /* Which branch a transaction took at which revision is not known then. */
+    if (operation->status != STATUS_COMPACTED || operation->call.method == METHOD_TXN)
         return;
+    struct outcome expected;
+    reference_read(judge->reference, operation->call.method, buffer_bytes(&operation->body),
+                   reference_revision(judge->reference), &expected);
+    if (expected.status != STATUS_COMPACTED)
+        world_fail(judge->world, "%s: what it asked for was never compacted", operation_text(operation));
+    buffer_free(&expected.text);
+}
+
+static void check_read(struct judge *judge, const struct operation *operation) {
+    if (operation->end != OPERATION_ANSWERED)
+        return;
+    if (operation->status != STATUS_OK) {
+        check_refused_read(judge, operation);
+        return;
+    }
     uint64_t durable = operation->durable < judge->last ? operation->durable : judge->last;
     if (operation->revision > judge->revisions[durable]) {
         world_fail(judge->world,

@@ -162,6 +162,8 @@ static void choose_read(struct operation *operation, struct random *random,
     operation->call.route = serializable ? PROXY_SERIALIZABLE_READ : PROXY_LINEARIZABLE_READ;
     operation->call.method = random_chance(random, 1, 6) ? METHOD_TXN : METHOD_RANGE;
     if (operation->call.method == METHOD_RANGE) {
+        if (random_chance(random, 1, 5))
+            operation->call.method = METHOD_RANGE_STREAM;
         put_range(&operation->body, random, hints);
         wire_put_bool(&operation->body, 7, serializable);
         return;

@@ -139,6 +139,8 @@ static bool txn_text(struct bytes body, struct buffer *out) {
 
 bool response_text(uint16_t method, struct bytes body, struct buffer *out) {
     uint64_t revision = 0;
+    if (method == METHOD_RANGE_STREAM)
+        method = METHOD_RANGE;
     if (method == METHOD_TXN)
         return txn_text(body, out);
     if (method == METHOD_COMPACT) {

@@ -85,6 +85,16 @@ static void probe(struct world *world, struct clients *clients, const struct his
     }
 }
 
+/* A write whose answer was lost waits for its deadline; a read is asked again. */
+static void check_no_read_hangs(struct world *world, const struct history *history) {
+    for (size_t i = 0; i < history->count; i++) {
+        const struct operation *operation = history->operations[i];
+        if (operation->end == OPERATION_PENDING && operation->call.route != PROXY_WRITE)
+            world_fail(world, "%d ms after the faults, a read hangs: %s", SETTLE_US / 1000,
+                       operation_text(operation));
+    }
+}
+
 static void quiet_phase(struct world *world, struct node *node, struct clients *clients,
                         const struct history *history) {
     world->quiescent = true;
@@ -96,6 +106,7 @@ static void quiet_phase(struct world *world, struct node *node, struct clients *
     run_until(world, world->now_us + SETTLE_US);
     if (!node_all_alive(node))
         world_fail(world, "a daemon did not come back");
+    check_no_read_hangs(world, history);
     run_until_answered(world, history, CALLS_END_US);
     if (history->pending > 0)
         world_fail(world, "%zu calls never ended", history->pending);
