@@ -98,7 +98,7 @@ int main(int argc, char **argv) {
     });
     proxy.server->role = proxy.role;
     char error[256];
-    if (!server_listen(proxy.server, error))
+    if (!server_listen(proxy.server, proxy.service.slot, error))
         LOG_FATAL("cannot serve clients", F_STR("error", error));
     open_links(&proxy);
 

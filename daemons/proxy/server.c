@@ -148,6 +148,7 @@ void server_free(struct server *server) {
 struct listening {
     struct server *server;
     char *error;
+    uint8_t slot;
     bool failed;
 };
 
@@ -160,7 +161,7 @@ static void watch_listener(struct server *server, struct listener *listener, int
 static void listen_to(void *context, const struct url *url) {
     struct listening *listening = context;
     struct server *server = listening->server;
-    if (listening->failed)
+    if (listening->failed || (strcmp(url->scheme, "unix") == 0 && listening->slot != 0))
         return;
     int fds[8];
     unsigned room = SERVER_LISTENERS - server->listener_count;
@@ -177,8 +178,8 @@ static void listen_to(void *context, const struct url *url) {
                  F_STR("address", url->host), F_U64("port", url->port));
 }
 
-bool server_listen(struct server *server, char error[256]) {
-    struct listening listening = {.server = server, .error = error};
+bool server_listen(struct server *server, uint8_t slot, char error[256]) {
+    struct listening listening = {.server = server, .error = error, .slot = slot};
     const char *metrics = server->config->listen_metrics_urls;
     if (!url_list_each(server->config->listen_client_urls, listen_to, &listening)) {
         snprintf(error, 256, "malformed listen-client-urls");

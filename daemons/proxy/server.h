@@ -66,8 +66,11 @@ struct server {
 struct server *server_new(const struct config *config);
 /* All connections have to be closed. */
 void server_free(struct server *server);
-/* Listens on every client and metrics URL of the configuration. False and a sentence in error. */
-bool server_listen(struct server *server, char error[256]);
+/*
+ * Listens on every client and metrics URL of the configuration. Ports are shared between the proxies of a
+ * node; a unix socket can't be: only the first proxy (slot 0) has those. False and a sentence in error.
+ */
+bool server_listen(struct server *server, uint8_t slot, char error[256]);
 /* The loop; returns when server_stop() was called and connections are closed. On its own thread. */
 void server_run(struct server *server);
 /* From any other thread: GOAWAY, finish what is in flight for a moment, close. */
