@@ -99,8 +99,7 @@ bool grpc_gunzip(struct buffer *message, uint32_t limit, struct grpc_failure *fa
 
 void grpc_gzip(struct bytes plain, struct buffer *out) {
     z_stream zip = {0};
-    REQUIRE(deflateInit2(&zip, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) ==
-            Z_OK);
+    REQUIRE(deflateInit2(&zip, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) == Z_OK);
     uLong bound = deflateBound(&zip, plain.length);
     union {
         const uint8_t *in;

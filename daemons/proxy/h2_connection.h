@@ -72,9 +72,22 @@ bool h2_keepalive(struct h2_connection *connection, uint64_t now_us);
 /* GOAWAY: first announces, then (final) names the last stream. */
 void h2_shutdown(struct h2_connection *connection, bool final);
 
-/* --- between h2_connection.c and h2_response.c --- */
+/* --- h2_request.c, for h2_connection.c --- */
+int h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user_data);
+int h2_on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                 size_t name_length, const uint8_t *data, size_t length, uint8_t flags, void *user_data);
+int h2_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes, size_t length,
+               void *user_data);
+void h2_headers_complete(struct h2_connection *connection, struct rpc_stream *stream);
+/* The client has ended its side. */
+void h2_request_ended(struct rpc_stream *stream);
+void h2_remove_waiting(struct h2_connection *connection, struct rpc_stream *stream);
+/* NULL: no such stream. */
+struct rpc_stream *h2_stream_of(struct h2_connection *connection, int32_t id);
 /* The request's bytes are not needed any longer. */
 void h2_release_request(struct rpc_stream *stream);
+
+/* --- h2_response.c, for h2_request.c --- */
 /* Ends a stream before its RPC began, with an HTTP status of its own. */
 void h2_refuse(struct rpc_stream *stream, unsigned http_status, const struct grpc_failure *failure);
 

@@ -10,7 +10,10 @@
 #include "proxy/h2_connection.h"
 #include "proxy/server.h"
 
-enum { SHARE_ABOVE = 16 << 10 };
+enum {
+    SHARE_ABOVE = 16 << 10,
+    COMPRESS_UP_TO = 64 << 10, /* a millisecond of compressing holds everybody up */
+};
 
 #define HEADER(header_name, header_value)                                                                    \
     {                                                                                                        \
@@ -170,7 +173,8 @@ static void append_compressed(struct rpc_stream *stream, struct bytes head, stru
 
 void rpc_reply(struct rpc_stream *stream, struct bytes head, struct bytes body) {
     size_t before = stream->response.length;
-    if (stream->gzip && head.length + body.length > 0) {
+    size_t length = head.length + body.length;
+    if (stream->gzip && length > 0 && length <= COMPRESS_UP_TO) {
         append_compressed(stream, head, body);
     } else {
         buffer_reserve(&stream->response, GRPC_PREFIX + head.length + body.length);

@@ -15,6 +15,7 @@ struct http1_connection {
     struct page page;
     bool busy;    /* a page is being made */
     bool serving; /* inside serve_next */
+    bool head;    /* the request is HEAD: no body */
     bool keep;    /* after the page under way */
     bool last;    /* nothing more is read */
     bool ended;   /* by the client */
@@ -65,7 +66,8 @@ static void write_page(struct http1_connection *http1, const struct page_answer 
     if (answer->status != 200)
         buffer_printf(out, "X-Content-Type-Options: nosniff\r\n");
     buffer_printf(out, "%s\r\n", http1->keep ? "" : "Connection: close\r\n");
-    buffer_append_bytes(out, answer->body);
+    if (!http1->head)
+        buffer_append_bytes(out, answer->body);
     http1->last = !http1->keep;
     http1->idle_since_us = http1->server->now_us;
     client_touch(http1->owner);
@@ -102,6 +104,7 @@ static void serve_next(struct http1_connection *http1) {
             break;
         }
         http1->keep = request.keep_alive && !request.has_body;
+        http1->head = bytes_equal(request.method, bytes_from_text("HEAD"));
         http1->busy = true;
         page_make(&http1->page, http1->server, &request, page_done, http1);
         size_t left = http1->in.length - request.length;

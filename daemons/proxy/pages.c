@@ -218,6 +218,9 @@ static void health(struct page *page, const struct http1_request *request) {
     page->wanted |=
         serializable ? BIT(CHECK_SERIALIZABLE_READ) : BIT(CHECK_LEADER) | BIT(CHECK_LINEARIZABLE_READ);
     page->wanted &= ~page->excluded;
+    /* Without a leader the read would only wait; that there is none is reason enough. */
+    if (failure_of(page, CHECK_LEADER) != NULL)
+        page->wanted &= ~BIT(CHECK_LINEARIZABLE_READ);
     ask_what_is_needed(page);
 }
 
@@ -280,7 +283,7 @@ void page_make(struct page *page, struct server *server, const struct http1_requ
             answer(page, 200, "application/json", bytes_from_text(VERSION_PAGE));
         else
             answer(page, 405, plain_text, bytes_from_text("Method Not Allowed\n"));
-    } else if (is(request->path, "/metrics") && get) {
+    } else if (is(request->path, "/metrics")) {
         metrics(page);
     } else {
         not_found(page);

@@ -34,6 +34,7 @@ struct rpc_stream {
 
     /* The request. */
     bool post, grpc_content, proto_content;
+    bool needs_leader;  /* metadata hasleader: true */
     bool gzip;          /* grpc-encoding: gzip; the reply is gzip too */
     bool remote_closed; /* the client's side has ended */
     bool request_done;  /* the message is complete or given up: further data is ignored */
@@ -84,7 +85,7 @@ void rpc_dispatch(struct rpc_stream *stream);
 void rpc_abandon(struct rpc_stream *stream);
 
 /* --- for the services; in h2_response.c --- */
-/* One whole message: the parts, concatenated. Compressed if the client asked for it. */
+/* One whole message: the parts, concatenated. Compressed if the client asked for it and it is not large. */
 void rpc_reply(struct rpc_stream *stream, struct bytes head, struct bytes body);
 /* The first part of a message that comes in parts and is never compressed; then the parts, the last one
  * marked. */

@@ -295,7 +295,7 @@ struct heard_stream *client_request_with(struct h2_client *client, struct reques
     stream->request_length = body.length;
     stream->request_step = step;
     stream->request_open = open;
-    nghttp2_nv headers[10];
+    nghttp2_nv headers[12];
     size_t count = 0;
     add(headers, &count, ":method", with.method == NULL ? "POST" : with.method);
     add(headers, &count, ":scheme", "http");
@@ -306,6 +306,8 @@ struct heard_stream *client_request_with(struct h2_client *client, struct reques
     add(headers, &count, "grpc-timeout", with.timeout);
     add(headers, &count, "grpc-encoding", with.encoding);
     add(headers, &count, "x-filler", with.filler);
+    add(headers, &count, "hasleader", with.leader);
+    add(headers, &count, "client-api-version", with.api_version);
     nghttp2_data_provider provider = {.source.ptr = stream, .read_callback = give_request};
     stream->id = nghttp2_submit_request(client->session, NULL, headers, count, &provider, stream);
     REQUIRE(stream->id > 0);

@@ -70,7 +70,7 @@ struct h2_client *bench_raw_client(struct bench *bench);
 void raw_send(struct h2_client *client, const void *data, size_t length);
 
 struct request_headers {
-    const char *method, *path, *content_type, *timeout, *encoding, *filler;
+    const char *method, *path, *content_type, *timeout, *encoding, *filler, *leader, *api_version;
 };
 /* POST, application/grpc. Sends as far as windows allow; the body has to stay. */
 struct heard_stream *client_request(struct h2_client *client, const char *path, struct bytes body);

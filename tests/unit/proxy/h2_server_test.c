@@ -636,16 +636,51 @@ static void http1_pages(void **state) {
     assert_false(client->closed);
 }
 
+static void tell_leader(uint64_t leader) {
+    bus_put_raft_state(bench.node.raft.far, &(struct bus_raft_state){.role = RAFT_LEADER,
+                                                                     .term = 2,
+                                                                     .leader = leader,
+                                                                     .member = FAKE_MEMBER,
+                                                                     .cluster = FAKE_CLUSTER});
+    bench_settle(&bench);
+}
+
+static void etcds_metadata(void **state) {
+    (void)state;
+    struct h2_client *client = bench_client(&bench, 0);
+    struct request_headers headers = {.path = RANGE, .content_type = "application/grpc", .leader = "true"};
+    tell_leader(0);
+    check_failed(refused(client, headers), 200, 14, "etcdserver: no leader");
+    tell_leader(FAKE_MEMBER);
+    headers.api_version = "3.7.1 \xc3\xa9";
+    struct heard_stream *stream = client_request_with(client, headers, range_request, 0, false);
+    bench_settle(&bench);
+    answer(last_id(), (struct bytes){0});
+    check_ok(stream);
+    static const char *const bad[] = {"\xff", "3.7\xc3", "\xc3(", "\xed\xa0"};
+    for (unsigned i = 0; i < 4; i++) {
+        headers.api_version = bad[i];
+        check_failed(refused(client, headers), 200, 3, "etcdserver: invalid client api version");
+    }
+}
+
+static void health_page_without_a_leader(void **state) {
+    (void)state;
+    struct h2_client *client = bench_raw_client(&bench);
+    static const char request[] = "GET /health HTTP/1.1\r\n\r\n";
+    raw_send(client, request, sizeof request - 1);
+    bench_settle(&bench);
+    answer(fake_last(&bench.node.apply)->id, (struct bytes){0});
+    buffer_append_byte(&client->heard, 0);
+    assert_non_null(
+        strstr((const char *)client->heard.data, "{\"health\":\"false\",\"reason\":\"RAFT NO LEADER\"}"));
+}
+
 /* The health page asks the node: alarms from apply, a linearizable read through raft. */
 static void health_page(void **state) {
     (void)state;
     struct h2_client *client = bench_raw_client(&bench);
-    bus_put_raft_state(bench.node.raft.far, &(struct bus_raft_state){.role = RAFT_LEADER,
-                                                                     .term = 2,
-                                                                     .leader = FAKE_MEMBER,
-                                                                     .member = FAKE_MEMBER,
-                                                                     .cluster = FAKE_CLUSTER});
-    bench_settle(&bench);
+    tell_leader(FAKE_MEMBER);
     static const char request[] = "GET /health HTTP/1.1\r\nConnection: close\r\n\r\n";
     raw_send(client, request, sizeof request - 1);
     bench_settle(&bench);
@@ -696,7 +731,9 @@ int main(void) {
         TEST(garbage_closes_the_connection),
         TEST(half_a_preface_times_out),
         TEST(http1_pages),
+        TEST(etcds_metadata),
         TEST(health_page),
+        TEST(health_page_without_a_leader),
     };
     log_init("proxy", "error");
     return cmocka_run_group_tests(tests, NULL, NULL);
