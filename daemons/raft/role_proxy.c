@@ -46,6 +46,7 @@ static uint16_t propose(struct raft_role *role, const struct bus_request *reques
     }
 }
 
+/* BusRaftStatus, proto/bus.proto. */
 static void answer_status(const struct raft_role *role, struct buffer *out) {
     struct raft_role_status status = raft_role_status(role);
     wire_put_uint64(out, 1, status.role);
