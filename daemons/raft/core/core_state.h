@@ -74,8 +74,6 @@ struct raft_core {
 
 /* raft_core.c */
 void core_send(struct raft_core *core, struct raft_message message);
-/* Sent once everything changed so far is durable; a message to ourselves is stepped then. */
-void core_send_when_durable(struct raft_core *core, struct raft_message message);
 struct progress *core_peer(struct raft_core *core, uint64_t id);
 bool core_is_voter(const struct raft_core *core);
 size_t core_voters(const struct raft_core *core);
@@ -83,8 +81,12 @@ void core_enter_term(struct raft_core *core, uint64_t term);
 void core_become_follower(struct raft_core *core, uint64_t term, uint64_t leader);
 void core_become_leader(struct raft_core *core);
 void core_reset_election_timer(struct raft_core *core);
-void core_changed(struct raft_core *core); /* something must reach the disk */
 void *core_grow(void *array, size_t *capacity, size_t count, size_t size);
+
+/* durability.c */
+void core_changed(struct raft_core *core); /* something must reach the disk */
+/* Sent once everything changed so far is durable; a message to ourselves is stepped then. */
+void core_send_when_durable(struct raft_core *core, struct raft_message message);
 
 /* election.c */
 void election_start(struct raft_core *core, bool forced, bool pre_vote);
