@@ -22,6 +22,15 @@ enum {
         .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE                                \
     }
 
+/* nghttp2's header struct lacks the const; with NO_COPY it only reads. */
+static uint8_t *unconst(const char *text) {
+    union {
+        const char *in;
+        uint8_t *out;
+    } cast = {.in = text};
+    return cast.out;
+}
+
 static nghttp2_nv content_type(const struct rpc_stream *stream) {
     return stream->proto_content ? (nghttp2_nv)HEADER("content-type", "application/grpc+proto")
                                  : (nghttp2_nv)HEADER("content-type", "application/grpc");
@@ -45,7 +54,7 @@ static nghttp2_nv grpc_status_header(uint8_t code) {
                                       "9", "10", "11", "12", "13", "14", "15", "16"};
     nghttp2_nv header = HEADER("grpc-status", "");
     const char *number = numbers[code <= GRPC_UNAUTHENTICATED ? code : GRPC_UNKNOWN];
-    header.value = (uint8_t *)(uintptr_t)number;
+    header.value = unconst(number);
     header.valuelen = strlen(number);
     return header;
 }
@@ -57,7 +66,7 @@ static nghttp2_nv grpc_message_header(const struct rpc_stream *stream) {
         header.valuelen = stream->text.length;
         header.flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
     } else if (stream->message != NULL) {
-        header.value = (uint8_t *)(uintptr_t)stream->message;
+        header.value = unconst(stream->message);
         header.valuelen = strlen(stream->message);
     }
     return header;

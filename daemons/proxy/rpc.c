@@ -32,16 +32,16 @@ static void (*const services[RPC_COUNT])(struct rpc_stream *stream) = {
     [RPC_HEALTH_WATCH] = health_watch,
 };
 
-static bool is_path(uint8_t rpc, struct bytes path) {
+static bool is_path(unsigned rpc, struct bytes path) {
     return rows[rpc].length == path.length && memcmp(rows[rpc].path, path.data, path.length) == 0;
 }
 
 uint8_t rpc_find(struct bytes path, uint8_t likely) {
     if (likely < RPC_COUNT && is_path(likely, path))
         return likely;
-    for (uint8_t rpc = 0; rpc < RPC_COUNT; rpc++) {
+    for (unsigned rpc = 0; rpc < RPC_COUNT; rpc++) {
         if (is_path(rpc, path))
-            return rpc;
+            return (uint8_t)rpc;
     }
     return RPC_UNKNOWN;
 }
@@ -56,7 +56,7 @@ bool rpc_is_served(uint8_t rpc) {
 
 /* True when we serve any method of the service whose path begins with these bytes ("/service/"). */
 static bool is_service(struct bytes prefix) {
-    for (uint8_t rpc = 0; rpc < RPC_COUNT; rpc++) {
+    for (unsigned rpc = 0; rpc < RPC_COUNT; rpc++) {
         if (rows[rpc].length > prefix.length && memcmp(rows[rpc].path, prefix.data, prefix.length) == 0)
             return true;
     }

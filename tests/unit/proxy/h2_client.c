@@ -31,9 +31,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (stream == NULL)
         return 0;
     if (bytes_equal(key, bytes_from_text(":status")))
-        stream->http_status = (unsigned)atoi(text);
+        stream->http_status = (unsigned)strtoul(text, NULL, 10);
     else if (bytes_equal(key, bytes_from_text("grpc-status")))
-        stream->grpc_status = atoi(text);
+        stream->grpc_status = (int)strtol(text, NULL, 10);
     else if (bytes_equal(key, bytes_from_text("grpc-message")))
         copy(stream->message, sizeof stream->message, value, length);
     else if (bytes_equal(key, bytes_from_text("content-type")))
@@ -277,13 +277,19 @@ void bench_close(struct bench *bench) {
 
 /* --- requests --- */
 
+static uint8_t *unconst(const char *text) {
+    union {
+        const char *in;
+        uint8_t *out;
+    } cast = {.in = text};
+    return cast.out;
+}
+
 static void add(nghttp2_nv *headers, size_t *count, const char *name, const char *value) {
     if (value == NULL)
         return;
-    headers[(*count)++] = (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name,
-                                       .namelen = strlen(name),
-                                       .value = (uint8_t *)(uintptr_t)value,
-                                       .valuelen = strlen(value)};
+    headers[(*count)++] = (nghttp2_nv){
+        .name = unconst(name), .namelen = strlen(name), .value = unconst(value), .valuelen = strlen(value)};
 }
 
 struct heard_stream *client_request_with(struct h2_client *client, struct request_headers with,

@@ -385,8 +385,8 @@ static void range_stream_messages(void **state) {
         &(struct bus_result){.id = id, .header = true, .revision = 9, .body = bytes_of("\x0a\2\x20\1", 4)});
     bench_settle(&bench);
     check_ok(stream);
-    struct bytes last =
-        bytes_of(stream->body.data + 2 * GRPC_PREFIX + 4, stream->body.length - 2 * GRPC_PREFIX - 4);
+    struct bytes last = bytes_of(stream->body.data + (size_t)2 * GRPC_PREFIX + 4,
+                                 stream->body.length - (size_t)2 * GRPC_PREFIX - 4);
     struct wire_reader reader = wire_reader_of(last);
     struct wire_field field;
     assert_true(wire_next(&reader, &field) && field.number == 1);
@@ -471,9 +471,9 @@ static void client_that_never_reads(void **state) {
     size_t answered = 0;
     while (answered < bench.node.raft.record_count) {
         answer(bench.node.raft.records[answered++].id, filled(60000));
-        assert_true(h2->response_bytes < 900 * 61000);
+        assert_true(h2->response_bytes < (size_t)900 * 61000);
     }
-    assert_true(h2->waiting != NULL || h2->response_bytes < 900 * 61000);
+    assert_true(h2->waiting != NULL || h2->response_bytes < (size_t)900 * 61000);
     struct heard_stream *put = client_request(other, PUT, put_request);
     bench_settle(&bench);
     answer(last_id(), (struct bytes){0});
