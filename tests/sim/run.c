@@ -30,6 +30,13 @@ struct faults {
     bool stopped;
 };
 
+static void fail_disk(struct faults *faults) {
+    /* One draw a statement: the order of arguments is the compiler's. */
+    uint64_t operations = random_delay(&faults->random, 1, 60);
+    int error = random_chance(&faults->random, 1, 4) ? ENOSPC : EIO;
+    node_fail_disk(faults->node, operations, error);
+}
+
 static void inject(void *context, uint64_t argument) {
     (void)argument;
     struct faults *faults = context;
@@ -49,7 +56,7 @@ static void inject(void *context, uint64_t argument) {
     else if (dice < 80)
         node_crash(faults->node);
     else if (dice < 83)
-        node_fail_disk(faults->node, random_delay(random, 1, 60), random_chance(random, 1, 4) ? ENOSPC : EIO);
+        fail_disk(faults);
     else
         node_break_link(faults->node, (unsigned)random_below(random, NODE_EDGES));
     world_after(faults->world, random_between(random, 1, 2 * faults->gap_us), inject, faults, 0);
