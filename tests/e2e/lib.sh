@@ -152,7 +152,12 @@ fails() {
     return 1
 }
 
+# A daemon that a sanitizer ended was started again, and all may have gone well nevertheless.
+no_sanitizer_reports() { ! grep -A 20 -E 'ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:' "$work/node.log"; }
+
+# Ends a script: the tally, and the status.
 finish() {
+    [[ ! -f $work/node.log ]] || check "no daemon was reported by a sanitizer" no_sanitizer_reports
     ((failed == 0)) || { echo "# log of the node:"; tail -30 "$work/node.log" 2>/dev/null | sed 's/^/#   /'; }
     echo "$passed passed, $failed failed"
     ((failed == 0 && passed > 0))

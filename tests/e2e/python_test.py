@@ -2,6 +2,7 @@
 """python3-etcd3 (Debian) against a node: put, get, delete, transactions. Ends with "N passed, N failed"."""
 
 import os
+import re
 import sys
 import shutil
 import traceback
@@ -118,6 +119,10 @@ def main():
         client.close()
     finally:
         node.stop()
+        with open(node.log_path, encoding="utf-8", errors="replace") as log:
+            if re.search("ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:", log.read()):
+                failed += 1
+                print("not ok - a daemon was reported by a sanitizer")
         shutil.rmtree(directory, ignore_errors=True)
     print(f"{passed} passed, {failed} failed")
     return 0 if failed == 0 and passed > 0 else 1
