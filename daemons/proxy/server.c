@@ -16,7 +16,7 @@
 enum {
     EVENTS_PER_WAIT = 256,
     ACCEPTS_PER_EVENT = 64,
-    FREE_STREAMS = 8192,
+    FREE_STREAMS = 2048,
     WAIT_MS = 1000,
 };
 
