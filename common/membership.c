@@ -53,7 +53,7 @@ uint64_t cluster_id(const uint64_t *member_ids, unsigned count) {
             text[i * 8 + byte] = (uint8_t)(sorted[i] >> (56 - 8 * byte));
     }
     unsigned char digest[SHA_DIGEST_LENGTH];
-    SHA1(text, count * 8, digest);
+    SHA1(text, (size_t)count * 8, digest);
     return first_eight(digest);
 }
 

@@ -48,12 +48,12 @@ void raft_role_free(struct raft_role *role) {
     free(role);
 }
 
+/* The first reason is the one that counts. */
 void role_fail(struct raft_role *role, const char *format, ...) {
-    if (role->failure[0] != '\0')
-        return; /* the first reason is the one that counts */
+    size_t room = role->failure[0] == '\0' ? sizeof role->failure : 0;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(role->failure, sizeof role->failure, format, arguments);
+    vsnprintf(role->failure, room, format, arguments);
     va_end(arguments);
 }
 

@@ -11,16 +11,16 @@ enum progress_state { PROGRESS_PROBE, PROGRESS_REPLICATE, PROGRESS_SNAPSHOT };
 /* What a leader knows of a member, and a candidate of its vote. */
 struct progress {
     uint64_t id;
-    bool learner;
-    enum progress_state state;
     uint64_t match, next;
-    bool probe_sent; /* probe: an append is unanswered; cleared by a heartbeat response */
+    uint64_t commit_sent;                   /* newest commit index told */
+    uint64_t read_context;                  /* newest read batch it has acknowledged */
     uint64_t inflight[RAFT_INFLIGHT_LIMIT]; /* replicate: last index of each unanswered append, ascending */
     unsigned inflight_count;
-    uint64_t commit_sent; /* newest commit index told */
-    bool active;          /* heard of since the last quorum check */
+    enum progress_state state;
     enum { VOTE_NONE, VOTE_GRANTED, VOTE_REFUSED } vote;
-    uint64_t read_context; /* newest read batch it has acknowledged */
+    bool learner;
+    bool probe_sent; /* probe: an append is unanswered; cleared by a heartbeat response */
+    bool active;     /* heard of since the last quorum check */
 };
 
 /* A read batch on its way to confirmation. from == our id: our own; else a follower's, `context` is its
