@@ -101,9 +101,10 @@ static void open_links(struct daemon *daemon) {
     combiner_enter(&daemon->combiner);
     raft_role_attach_apply(role, listen_for(daemon, BUS_ROLE_APPLY, 0, raft_role_apply_handler(role)));
     raft_role_attach_maint(role, listen_for(daemon, BUS_ROLE_MAINT, 0, raft_role_maint_handler(role)));
-    for (unsigned slot = 0; slot < daemon->service.config.proxies; slot++)
-        raft_role_attach_proxy(role, slot,
-                               listen_for(daemon, BUS_ROLE_PROXY, slot, raft_role_proxy_handler(role, slot)));
+    for (unsigned slot = 0; slot < daemon->service.config.proxies; slot++) {
+        struct bus_handler handler = raft_role_proxy_handler(role, slot);
+        raft_role_attach_proxy(role, slot, listen_for(daemon, BUS_ROLE_PROXY, (uint8_t)slot, handler));
+    }
     combiner_leave(&daemon->combiner);
 }
 
