@@ -81,6 +81,20 @@ check "one serves while the other is gone" is "key
 value" ctl get key
 stop_node TERM
 
+start_node "$data"
+check "maint has a checkpoint made and checks it" wait_log 'checkpoint made, read back and removed'
+check "and leaves nothing behind" is "" ls "$data/member/maint"
+drain_log
+stop_node TERM
+
+# A byte in the middle of what was durably written, with later writes behind it: no torn tail, but corruption.
+cp -r "$data" "$work/corrupt"
+wal=$(find "$work/corrupt/member/wal" -name '*-0000000000000000.wal')
+offset=$(grep -obUa after-raft "$wal" | head -1 | cut -d: -f1)
+printf X | dd of="$wal" bs=1 seek="$offset" conv=notrunc status=none
+check "a corrupt log is refused: file and offset are named" fails 1 "$(basename "$wal").*offset" \
+    other_ports "$work/corrupt" "$client"
+
 touch "$data/notes.txt"
 check "a foreign file is refused and named" fails 1 "notes.txt is not quorate's" other_ports "$data" "$client"
 rm "$data/notes.txt"
