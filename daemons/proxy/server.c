@@ -117,8 +117,7 @@ struct server *server_new(const struct config *config) {
     return server;
 }
 
-/* No event fetched from epoll can name these any longer. */
-static void bury(struct server *server) {
+void server_bury(struct server *server) {
     while (server->graveyard != NULL) {
         struct client *connection = server->graveyard;
         server->graveyard = connection->next;
@@ -127,7 +126,7 @@ static void bury(struct server *server) {
 }
 
 void server_free(struct server *server) {
-    bury(server);
+    server_bury(server);
     while (server->free_streams != NULL) {
         struct rpc_stream *stream = server->free_streams;
         server->free_streams = stream->next;
@@ -286,7 +285,7 @@ void server_run(struct server *server) {
         proxy_role_tick(server->role, server->now_us);
         housekeeping(server);
         check_stop(server);
-        bury(server);
+        server_bury(server);
         wait = wait_ms(server);
         combiner_leave(&server->combiner);
     }

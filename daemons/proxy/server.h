@@ -71,6 +71,8 @@ void server_free(struct server *server);
  * node; a unix socket can't be: only the first proxy (slot 0) has those. False and a sentence in error.
  */
 bool server_listen(struct server *server, uint8_t slot, char error[256]);
+/* Frees closed connections. Only when no event fetched from epoll can name them any longer. */
+void server_bury(struct server *server);
 /* The loop; returns when server_stop() was called and connections are closed. On its own thread. */
 void server_run(struct server *server);
 /* From any other thread: GOAWAY, finish what is in flight for a moment, close. */

@@ -265,6 +265,16 @@ static void free_client(struct h2_client *client) {
     free(client);
 }
 
+void bench_disconnect(struct bench *bench, struct h2_client *client) {
+    unsigned place = 0;
+    while (bench->clients[place] != client)
+        place++;
+    bench->clients[place] = bench->clients[--bench->client_count];
+    free_client(client);
+    bench_settle(bench);
+    server_bury(bench->server);
+}
+
 void bench_close(struct bench *bench) {
     while (bench->server->connections != NULL)
         client_close(bench->server->connections);

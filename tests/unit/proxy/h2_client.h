@@ -67,6 +67,8 @@ void bench_wait(struct bench *bench, uint64_t microseconds);
 /* stream_window: the client's SETTINGS_INITIAL_WINDOW_SIZE; 0: standard. */
 struct h2_client *bench_client(struct bench *bench, uint32_t stream_window);
 struct h2_client *bench_raw_client(struct bench *bench);
+/* The client goes away. */
+void bench_disconnect(struct bench *bench, struct h2_client *client);
 void raw_send(struct h2_client *client, const void *data, size_t length);
 
 struct request_headers {

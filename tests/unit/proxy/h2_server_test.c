@@ -606,6 +606,58 @@ static void garbage_closes_the_connection(void **state) {
     }
 }
 
+static uint32_t dice(uint32_t *state, uint32_t sides) {
+    *state = *state * 1664525 + 1013904223;
+    return (*state >> 8) % sides;
+}
+
+/* The bytes of a proper session with some requests. */
+static void record_session(struct buffer *out) {
+    struct h2_client *client = bench_client(&bench, 0);
+    for (unsigned i = 0; i < 4; i++)
+        client_request(client, i % 2 == 0 ? PUT : RANGE, i % 2 == 0 ? put_request : range_request);
+    const uint8_t *data = NULL;
+    for (ssize_t length = 0; (length = nghttp2_session_mem_send(client->session, &data)) > 0;)
+        buffer_append(out, data, (size_t)length);
+    bench_disconnect(&bench, client);
+}
+
+/* Bytes changed, left out, repeated: whatever comes of it, the server lives and serves others. */
+static void mutated_sessions(void **state) {
+    (void)state;
+    struct buffer session = {0};
+    uint32_t random = 7;
+    record_session(&session);
+    for (unsigned round = 0; round < 600; round++) {
+        struct h2_client *client = bench_raw_client(&bench);
+        struct buffer mutated = {0};
+        buffer_append_bytes(&mutated, buffer_bytes(&session));
+        for (uint32_t changes = 1 + dice(&random, 4); changes > 0; changes--) {
+            size_t at = 24 + dice(&random, (uint32_t)mutated.length - 24);
+            uint32_t kind = dice(&random, 8);
+            if (kind == 0)
+                mutated.length = at + 1;
+            else if (kind == 1)
+                buffer_append(&mutated, session.data + at % session.length,
+                              session.length - at % session.length);
+            else
+                mutated.data[at] = (uint8_t)dice(&random, 256);
+        }
+        raw_send(client, mutated.data, mutated.length);
+        bench_settle(&bench);
+        buffer_free(&mutated);
+        bench_disconnect(&bench, client);
+    }
+    buffer_free(&session);
+    assert_null(bench.server->connections);
+    assert_int_equal(proxy_role_view(bench.node.role).pending, 0);
+    struct h2_client *client = bench_client(&bench, 0);
+    struct heard_stream *put = client_request(client, PUT, put_request);
+    bench_settle(&bench);
+    answer(last_id(), (struct bytes){0});
+    check_ok(put);
+}
+
 static void half_a_preface_times_out(void **state) {
     (void)state;
     struct h2_client *silent = bench_raw_client(&bench);
@@ -729,6 +781,7 @@ int main(void) {
         TEST(silent_peer_is_pinged_and_given_up),
         TEST(stop_says_goaway_and_finishes_what_is_in_flight),
         TEST(garbage_closes_the_connection),
+        TEST(mutated_sessions),
         TEST(half_a_preface_times_out),
         TEST(http1_pages),
         TEST(etcds_metadata),
