@@ -23,7 +23,7 @@ static struct url http(const char *host, uint16_t port) {
 }
 
 static uint16_t port_of(int fd) {
-    struct sockaddr_in address;
+    struct sockaddr_in address = {0};
     socklen_t length = sizeof address;
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
     return ntohs(address.sin_port);
