@@ -21,12 +21,25 @@ void raft_role_load_members(struct raft_role *role, const struct raft_members *m
         role_note_id(role, members->largest_id[slot]);
 }
 
+/* The log is empty and begins behind the index. */
+static void begin_behind(struct raft_role *role, uint64_t index, uint64_t term) {
+    raft_log_reset(raft_core_loading_log(role->core), index, term);
+    role_forget_changes(role, 0);
+    role->mark_count = 0;
+    role->released_bytes = role->log->bytes;
+}
+
+/*
+ * The first record says where the log begins: the snapshot record comes later and says what lies before.
+ * Where segments were released, the first entries may be dead ones, and what overwrote them begins below
+ * them.
+ */
 static void load_entry(void *context, const struct wal_entry *entry) {
     struct raft_role *role = context;
     struct raft_log *log = raft_core_loading_log(role->core);
     bool fresh = log->last == 0 && log->run_count == 0;
-    if (fresh)
-        raft_log_reset(log, entry->index - 1, 0); /* the snapshot record will say what lies before */
+    if (fresh || (entry->index <= log->base_index && entry->index > role->loading_base))
+        begin_behind(role, entry->index - 1, 0);
     if (entry->index <= log->base_index || entry->index > log->last + 1) {
         role_fail(role,
                   "the write-ahead log has entry %" PRIu64 " behind entry %" PRIu64
@@ -56,6 +69,8 @@ static void load_snapshot(void *context, const struct wal_snapshot *snapshot) {
         role->loading_base = snapshot->index;
         role->loading_base_term = snapshot->term;
     }
+    if (snapshot->index > role->log->last)
+        begin_behind(role, snapshot->index, snapshot->term); /* it stands for all that came before */
 }
 
 struct wal_visitor raft_role_visitor(struct raft_role *role) {
@@ -89,8 +104,7 @@ static bool settle_base(struct raft_role *role, char error[512]) {
     struct raft_log *log = raft_core_loading_log(role->core);
     bool empty = log->run_count == 0;
     if (empty || role->loading_base > log->last) {
-        raft_log_reset(log, role->loading_base, role->loading_base_term);
-        role_forget_changes(role, 0);
+        begin_behind(role, role->loading_base, role->loading_base_term);
     } else if (role->loading_base < log->base_index) {
         snprintf(
             error, 512,
