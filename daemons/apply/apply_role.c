@@ -178,9 +178,12 @@ static void proxy_record(void *context, struct bus_link *link, const struct bus_
     }
 }
 
+/* May come in the middle of a round: the reads that waited for this claim the revision of what was executed.
+ */
 static void proxy_room(void *context, struct bus_link *link) {
     struct proxy_context *proxy = context;
     (void)link;
+    mvcc_commit(&proxy->role->mvcc);
     reads_room(proxy->role->reads, proxy->slot);
 }
 

@@ -454,6 +454,35 @@ static void test_deaf_proxy_hurts_nobody(void **state) {
     close_all();
 }
 
+/*
+ * A proxy that took nothing for long acknowledges in the middle of a round: the reads that waited for room
+ * are answered then, and have to see the entries of this round whose revision they claim.
+ */
+static void test_room_in_the_middle_of_a_round(void **state) {
+    (void)state;
+    open_all(NULL);
+    fill(100, 500);
+    struct peer *deaf = &world.peers[PEER_PROXY_0];
+    bus_link_hold(deaf->link, true);
+    while (bus_link_room(deaf->own) > 0) {
+        role_world_range(&world, 0, "key", "l");
+        role_world_settle(&world);
+    }
+    uint64_t waiting = role_world_range(&world, 0, "fresh", NULL);
+    role_world_settle(&world);
+    assert_null(role_world_result(&world, waiting, &body, NULL));
+
+    /* In one round: raft's entry, then the acknowledgement. */
+    bus_link_hold(deaf->link, false);
+    role_world_put(&world, 1, "fresh", text("value"));
+    role_world_settle(&world);
+    const struct bus_result *result = role_world_result(&world, waiting, &body, NULL);
+    assert_non_null(result);
+    assert_int_equal(result->revision, 102);
+    assert_int_equal(response_count(buffer_bytes(&body)), 1);
+    close_all();
+}
+
 static void test_large_result_of_a_write_goes_in_parts(void **state) {
     (void)state;
     unsigned parts = 0;
@@ -542,6 +571,7 @@ int main(void) {
         cmocka_unit_test(test_a_write_is_no_read),
         cmocka_unit_test(test_status_alarm_and_health),
         cmocka_unit_test(test_deaf_proxy_hurts_nobody),
+        cmocka_unit_test(test_room_in_the_middle_of_a_round),
         cmocka_unit_test(test_large_result_of_a_write_goes_in_parts),
         cmocka_unit_test(test_checkpoint),
         cmocka_unit_test(test_an_id_of_another_proxy_resets),
