@@ -8,6 +8,8 @@
 struct proxy_role *proxy_role_new(const struct proxy_role_config *config) {
     struct proxy_role *role = must_zalloc(sizeof *role);
     role->config = *config;
+    if (role->config.max_request_bytes > PROXY_REQUEST_LIMIT)
+        role->config.max_request_bytes = PROXY_REQUEST_LIMIT;
     role->counter = bus_id_counter(config->id_seed);
     return role;
 }
@@ -230,6 +232,8 @@ static size_t proposal_size(const struct proxy_call *call) {
 
 static uint16_t refusal(const struct proxy_role *role, const struct proxy_call *call) {
     if (call->route == PROXY_WRITE && proposal_size(call) > role->config.max_request_bytes)
+        return STATUS_REQUEST_TOO_LARGE;
+    if (call->user.length + call->body.length > BUS_RECORD_LIMIT)
         return STATUS_REQUEST_TOO_LARGE;
     if (role->pending >= role->config.pending_limit ||
         role->waiting_bytes + call->body.length > role->config.waiting_bytes)

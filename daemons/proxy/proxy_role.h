@@ -31,6 +31,10 @@
 
 struct proxy_role;
 
+/* No request is larger, whatever is configured: with all around it, it has to fit into a record of the bus.
+ */
+enum { PROXY_REQUEST_LIMIT = 2 << 20 };
+
 struct proxy_role_config {
     uint8_t slot;             /* 0..7 */
     uint64_t id_seed;         /* microseconds of the wall clock at start: the first counter of our ids */

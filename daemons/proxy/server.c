@@ -103,7 +103,10 @@ struct server *server_new(const struct config *config) {
     struct server *server = must_zalloc(sizeof *server);
     server->config = config;
     server->now_us = clock_monotonic_us();
-    server->message_limit = config->max_request_bytes + GRPC_OVERHEAD_BYTES;
+    uint32_t request_limit = config->max_request_bytes;
+    if (request_limit > PROXY_REQUEST_LIMIT)
+        request_limit = PROXY_REQUEST_LIMIT;
+    server->message_limit = request_limit + GRPC_OVERHEAD_BYTES;
     server->h2_callbacks = h2_callbacks_new();
     server->h2_option = h2_option_new();
     server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -363,6 +364,26 @@ static void request_size_is_that_of_the_log_entry(void **state) {
     fake_node_close(&node);
 }
 
+/* Whatever was configured: what the bus can't carry is refused, not put on it. */
+static void what_the_bus_cannot_carry_is_refused(void **state) {
+    (void)state;
+    struct proxy_role_config generous = standard;
+    generous.max_request_bytes = generous.waiting_bytes = 64 << 20;
+    struct asked put;
+    struct asked read;
+    char *body = must_zalloc(BUS_RECORD_LIMIT + 2);
+    memset(body, 'x', BUS_RECORD_LIMIT + 1);
+    fake_node_open(&node, &generous);
+    fake_link_up(&node.raft, false);
+    fake_link_up(&node.apply, false);
+    ask(&node, &put, PROXY_WRITE, METHOD_PUT, body, 0);
+    assert_int_equal(put.last.status, STATUS_REQUEST_TOO_LARGE);
+    ask(&node, &read, PROXY_LINEARIZABLE_READ, METHOD_RANGE, body, 0);
+    assert_int_equal(read.last.status, STATUS_REQUEST_TOO_LARGE);
+    fake_node_close(&node);
+    free(body);
+}
+
 static void parts_and_their_flow(void **state) {
     (void)state;
     struct asked read;
@@ -483,6 +504,7 @@ int main(void) {
         cmocka_unit_test(cancel_forgets_and_tells),
         cmocka_unit_test(limits_refuse_at_once),
         cmocka_unit_test(request_size_is_that_of_the_log_entry),
+        cmocka_unit_test(what_the_bus_cannot_carry_is_refused),
         cmocka_unit_test(parts_and_their_flow),
         cmocka_unit_test(half_passed_answer_ends_with_apply_but_not_with_raft),
         cmocka_unit_test(hello_to_apply_names_the_last_revision),
