@@ -189,7 +189,10 @@ static void write_http1(struct client *client) {
         return;
     if (http1_finished(client->http1))
         client->broken = true;
-    watch(client, http1_ended(client->http1) ? 0 : EPOLLIN);
+    if (http1_stalled(client->http1))
+        watch(client, EPOLLOUT); /* goes on in the next round */
+    else
+        watch(client, http1_ended(client->http1) ? 0 : EPOLLIN);
 }
 
 void client_flush(struct client *client) {

@@ -7,18 +7,23 @@
 #include "proxy/pages.h"
 #include "proxy/server.h"
 
+/* A client may ask for any number of pages before it reads one. */
+enum { OUTPUT_LIMIT = 64 << 10 };
+
 struct http1_connection {
     struct server *server;
     struct client *owner;
     struct buffer in;
     struct buffer out, writing;
     struct page page;
-    bool busy;    /* a page is being made */
-    bool serving; /* inside serve_next */
-    bool head;    /* the request is HEAD: no body */
-    bool keep;    /* after the page under way */
-    bool last;    /* nothing more is read */
-    bool ended;   /* by the client */
+    bool busy;        /* a page is being made */
+    bool serving;     /* inside serve_next */
+    bool stalled;     /* requests wait until what was answered so far is written */
+    bool writing_out; /* inside http1_output */
+    bool head;        /* the request is HEAD: no body */
+    bool keep;        /* after the page under way */
+    bool last;        /* nothing more is read */
+    bool ended;       /* by the client */
     uint64_t idle_since_us;
 };
 
@@ -70,7 +75,8 @@ static void write_page(struct http1_connection *http1, const struct page_answer 
         buffer_append_bytes(out, answer->body);
     http1->last = !http1->keep;
     http1->idle_since_us = http1->server->now_us;
-    client_touch(http1->owner);
+    if (!http1->writing_out)
+        client_touch(http1->owner);
 }
 
 static void serve_next(struct http1_connection *http1);
@@ -89,12 +95,17 @@ static void refuse(struct http1_connection *http1, unsigned status) {
                                             .body = bytes_from_text(reason_of(status))});
 }
 
-/* Takes requests from the buffer as long as pages are made at once. A page made later calls this again. */
+/* Takes requests from the buffer as long as pages are made at once and there is room for them. A page made
+ * later calls this again. */
 static void serve_next(struct http1_connection *http1) {
     if (http1->serving)
         return;
     http1->serving = true;
+    http1->stalled = false;
     while (!http1->busy && !http1->last && http1->in.length > 0) {
+        http1->stalled = http1->out.length >= OUTPUT_LIMIT;
+        if (http1->stalled)
+            break;
         struct http1_request request;
         enum http1_parse parsed = http1_parse(buffer_bytes(&http1->in), &request);
         if (parsed == HTTP1_INCOMPLETE)
@@ -126,9 +137,13 @@ bool http1_receive(struct http1_connection *http1, struct bytes data) {
 
 bool http1_end(struct http1_connection *http1) {
     http1->keep = false;
-    http1->last = http1->last || !http1->busy;
+    http1->last = http1->last || !(http1->busy || http1->stalled);
     http1->ended = true;
     return !http1_finished(http1);
+}
+
+bool http1_stalled(const struct http1_connection *http1) {
+    return http1->stalled;
 }
 
 bool http1_ended(const struct http1_connection *http1) {
@@ -136,6 +151,12 @@ bool http1_ended(const struct http1_connection *http1) {
 }
 
 struct bytes http1_output(struct http1_connection *http1) {
+    if (http1->stalled && http1->out.length == 0) {
+        http1->writing_out = true;
+        serve_next(http1);
+        http1->writing_out = false;
+        http1->last = http1->last || (http1->ended && !http1->busy && !http1->stalled);
+    }
     struct buffer empty = http1->writing;
     buffer_reset(&empty, SERVER_READ_BYTES);
     http1->writing = http1->out;

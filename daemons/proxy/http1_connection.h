@@ -19,6 +19,8 @@ void http1_free(struct http1_connection *http1);
 bool http1_receive(struct http1_connection *http1, struct bytes data);
 /* The client sends nothing more. False: it waits for nothing either. */
 bool http1_end(struct http1_connection *http1);
+/* Requests have come that wait for room in the output: call http1_output again once the last is written. */
+bool http1_stalled(const struct http1_connection *http1);
 bool http1_ended(const struct http1_connection *http1);
 /* Takes the output that is ready; valid until the next call. */
 struct bytes http1_output(struct http1_connection *http1);
