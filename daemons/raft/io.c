@@ -4,14 +4,21 @@
 #include <errno.h>
 #include <stddef.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "raft/wal/wal.h"
 
-enum { SLOW_PERSIST_US = 1000 * 1000, PREPARER_NICE = 10 };
+enum {
+    SLOW_PERSIST_US = 1000 * 1000,
+    PREPARER_NICE = 10,
+    NO_ROOM_SECONDS = 10,
+    ROOM_FOR_OTHERS = 16 << 20, /* bytes a new segment leaves free */
+};
 
 /* Set while this thread runs I/O: posting a completion may make it leave the combiner once more, inside. */
 static _Thread_local bool running;
@@ -117,16 +124,36 @@ static void *help(void *context) {
     return NULL;
 }
 
+/*
+ * Asked before a segment is made: one that fails half way has filled the disk for a moment, and the database
+ * beside it does not survive that. A file system that does not say is tried.
+ */
+static int prepare_segment(struct raft_io *io) {
+    struct statvfs disk;
+    if (!raft_storage_wants_prepare(io->storage))
+        return 0;
+    if (statvfs(raft_storage_directory(io->storage), &disk) == 0 &&
+        (uint64_t)disk.f_bavail * disk.f_frsize < WAL_SEGMENT_BYTES + ROOM_FOR_OTHERS)
+        return -ENOSPC;
+    return raft_storage_prepare(io->storage);
+}
+
 static void *prepare(void *context) {
     struct raft_io *io = context;
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), PREPARER_NICE);
     for (;;) {
-        if (raft_storage_wants_prepare(io->storage)) {
-            int status = raft_storage_prepare(io->storage);
-            if (status != 0)
-                LOG_FATAL("cannot prepare the log's next segment", F_ERRNO(-status));
+        int status = prepare_segment(io);
+        if (status == 0) {
+            wait_for(&io->preparer);
+            continue;
         }
-        wait_for(&io->preparer);
+        if (status != -ENOSPC)
+            LOG_FATAL("cannot prepare the log's next segment", F_ERRNO(-status));
+        /* The present segment may still take many writes. */
+        LOG_ERROR("no room on the disk for the log's next segment: make room before the present one is full, "
+                  "or this member stops",
+                  F_STR("dir", raft_storage_directory(io->storage)), F_ERRNO(-status));
+        sleep(NO_ROOM_SECONDS);
     }
     return NULL;
 }

@@ -97,6 +97,10 @@ void raft_storage_close(struct raft_storage *storage) {
     free(storage);
 }
 
+const char *raft_storage_directory(const struct raft_storage *storage) {
+    return storage->options.wal_directory;
+}
+
 /* The order is the point: who sees the snapshot record finds the members file, and only then goes the log. */
 static int release(struct raft_storage *storage, const struct raft_persist *persist) {
     int status = members_file_write(storage->options.disk, storage->member_directory, persist->members);

@@ -18,7 +18,7 @@ struct raft_storage;
 struct raft_storage_options {
     struct disk *disk;
     const char *member_directory; /* <data>/member; its parent exists */
-    const char *wal_directory;    /* usually <data>/member/wal */
+    const char *wal_directory;    /* usually <data>/member/wal; outlives the storage */
     uint64_t member, cluster;     /* ids the config says */
     uint64_t nonce;               /* random */
     uint64_t segment_bytes;       /* 0: WAL_SEGMENT_BYTES */
@@ -32,6 +32,8 @@ struct raft_storage_options {
 struct raft_storage *raft_storage_open(const struct raft_storage_options *options, struct raft_role *role,
                                        char error[512]);
 void raft_storage_close(struct raft_storage *storage);
+
+const char *raft_storage_directory(const struct raft_storage *storage);
 
 /* 0 when all of the action is durable, else -errno. */
 int raft_storage_persist(struct raft_storage *storage, const struct raft_persist *persist);
