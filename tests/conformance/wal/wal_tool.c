@@ -1,9 +1,10 @@
 /*
  * wal_tool: our WAL reader and writer from the command line, to be set against genuine etcd's (run).
  *
- *   wal_tool data <dir>            opens the log; the data of all live entries to standard output, a summary
- * to standard error wal_tool copy <from> <to>      writes what <from> holds into a new log, in segments of 64
- * KiB wal_tool extend <dir> <count>  appends so many empty entries and leaves a spare segment behind
+ *   wal_tool data <dir>           opens the log; data of all live entries to stdout, a summary to stderr
+ *   wal_tool copy <from> <to>     writes what <from> holds into a new log, in segments of 64 KiB
+ *   wal_tool extend <dir> <count> appends so many empty entries and leaves a spare segment behind
+ *   wal_tool append <dir> <file>  appends one entry with the file as its data
  *
  * Opening changes a directory (it settles the tail): give it a copy. Any refusal is printed; exit status 1.
  */
@@ -146,6 +147,23 @@ static void extend(const char *directory, unsigned long count) {
     contents_free(&contents);
 }
 
+/* What no proxy would let pass can be put into the log this way. */
+static void append_file(const char *directory, const char *path) {
+    struct contents contents = {0};
+    struct wal_metadata metadata;
+    struct buffer data = {0};
+    must(disk_read_file(disk_linux(), path, WAL_SEGMENT_BYTES, &data), "read the file");
+    struct wal *wal = open_log(directory, &contents, &metadata);
+    struct wal_entry entry = {.index =
+                                  contents.count > 0 ? contents.entries[contents.count - 1].index + 1 : 1,
+                              .term = contents.state.term,
+                              .data = buffer_bytes(&data)};
+    must(wal_append(wal, &entry, 1, &contents.state, true), "append");
+    wal_close(wal);
+    buffer_free(&data);
+    contents_free(&contents);
+}
+
 int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "data") == 0)
         print_data(argv[2]);
@@ -153,8 +171,10 @@ int main(int argc, char **argv) {
         copy(argv[2], argv[3]);
     else if (argc == 4 && strcmp(argv[1], "extend") == 0)
         extend(argv[2], strtoul(argv[3], NULL, 10));
+    else if (argc == 4 && strcmp(argv[1], "append") == 0)
+        append_file(argv[2], argv[3]);
     else {
-        fprintf(stderr, "usage: wal_tool data DIR | copy FROM TO | extend DIR COUNT\n");
+        fprintf(stderr, "usage: wal_tool data DIR | copy FROM TO | extend DIR COUNT | append DIR FILE\n");
         return 2;
     }
     return 0;
