@@ -255,9 +255,11 @@ void reads_room(struct reads *reads, uint8_t slot) {
     release_round_snapshot(reads);
 }
 
+/* The deadline is for getting an answer. How long one that has begun may take is for the proxy to say, by a
+ * cancel: ended here, it would leave a client waiting for the rest. */
 static void expire_job(struct reads *reads, struct apply_job *job, const void *context) {
     const uint64_t *now_us = context;
-    if (job->deadline_us != 0 && job->deadline_us <= *now_us)
+    if (!job->begun && job->deadline_us != 0 && job->deadline_us <= *now_us)
         job_cancel(reads, job);
 }
 

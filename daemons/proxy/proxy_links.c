@@ -132,8 +132,12 @@ static void take_result(struct proxy_role *role, const struct bus_record *record
     if (part.revision > role->view.revision)
         role->view.revision = part.revision;
     struct proxy_call *call = id_table_find(&role->calls, part.id);
-    if (call == NULL)
+    if (call == NULL) {
+        /* Nobody will ever say that it was taken, and apply would hold the rest for ever. */
+        if (part.more)
+            bus_put_cancel(role->apply, part.id);
         return;
+    }
     struct proxy_result result = {.status = part.status,
                                   .first = call->state != CALL_STREAMING,
                                   .more = part.more && part.status == STATUS_OK,

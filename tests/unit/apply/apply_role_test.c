@@ -261,6 +261,27 @@ static void test_huge_answer_is_paced(void **state) {
     close_all();
 }
 
+/* How fast a client takes its answer is its own affair, and its proxy's, who cancels what nobody wants. */
+static void test_an_answer_that_has_begun_outlives_its_deadline(void **state) {
+    (void)state;
+    open_all(NULL);
+    fill(500, 10000);
+    uint64_t id = role_world_range(&world, 0, "key", "l");
+    role_world_settle(&world);
+    const struct bus_result *result = role_world_result(&world, id, &body, NULL);
+    size_t got = 0;
+    while (result->more) {
+        role_world_tick(&world, 6000000);
+        bus_put_consumed(world.peers[PEER_PROXY_0].link, id, body.length - got);
+        got = body.length;
+        role_world_settle(&world);
+        result = role_world_result(&world, id, &body, NULL);
+        assert_true(body.length > got);
+    }
+    assert_int_equal(response_count(buffer_bytes(&body)), 500);
+    close_all();
+}
+
 static void test_cancel_and_link_down_stop_a_job(void **state) {
     (void)state;
     open_all(NULL);
@@ -287,12 +308,16 @@ static void test_cancel_and_link_down_stop_a_job(void **state) {
     assert_int_equal(apply_role_state(world.role).jobs, 0);
 
     role_world_connect(&world, PEER_PROXY_0);
-    role_world_range(&world, 0, "key", "l");
+    world.hold_jobs = true;
+    uint64_t third = role_world_range(&world, 0, "key", "l");
     role_world_settle(&world);
     assert_int_equal(apply_role_state(world.role).jobs, 1);
     role_world_tick(&world, 5100000); /* past the deadline */
+    world.hold_jobs = false;
+    role_world_settle(&world);
     assert_int_equal(apply_role_state(world.role).jobs, 0);
     assert_null(role_world_result(&world, first, &body, NULL));
+    assert_null(role_world_result(&world, third, &body, NULL));
     close_all();
 }
 
@@ -564,6 +589,7 @@ int main(void) {
         cmocka_unit_test(test_flush_policy_and_durable_index),
         cmocka_unit_test(test_large_range_becomes_a_job_at_its_revision),
         cmocka_unit_test(test_huge_answer_is_paced),
+        cmocka_unit_test(test_an_answer_that_has_begun_outlives_its_deadline),
         cmocka_unit_test(test_cancel_and_link_down_stop_a_job),
         cmocka_unit_test(test_range_stream),
         cmocka_unit_test(test_small_range_stream_and_its_refusals),

@@ -319,6 +319,20 @@ static void cancel_forgets_and_tells(void **state) {
     fake_node_close(&node);
 }
 
+/* The call was asked again under another id, say; apply would hold the answer for ever. */
+static void parts_for_nobody_are_cancelled(void **state) {
+    (void)state;
+    struct asked read;
+    open_up(&node);
+    ask(&node, &read, PROXY_SERIALIZABLE_READ, METHOD_RANGE, "r", 0);
+    uint64_t stranger = fake_last(&node.apply)->id - 1;
+    fake_answer(&node, &(struct bus_result){.id = stranger, .revision = 4, .more = true, .total = 100});
+    assert_int_equal(fake_last(&node.apply)->kind, BUS_PROXY_CANCEL);
+    assert_true(fake_last(&node.apply)->id == stranger);
+    assert_int_equal(read.parts, 0);
+    fake_node_close(&node);
+}
+
 static void limits_refuse_at_once(void **state) {
     (void)state;
     static char large[1100];
@@ -502,6 +516,7 @@ int main(void) {
         cmocka_unit_test(passed_deadline_is_not_sent),
         cmocka_unit_test(deadlines_beyond_the_wheel_hold),
         cmocka_unit_test(cancel_forgets_and_tells),
+        cmocka_unit_test(parts_for_nobody_are_cancelled),
         cmocka_unit_test(limits_refuse_at_once),
         cmocka_unit_test(request_size_is_that_of_the_log_entry),
         cmocka_unit_test(what_the_bus_cannot_carry_is_refused),
