@@ -208,12 +208,14 @@ def _(w):
     for path in segments(node):
         os.unlink(path)
     node.launch()
-    try:
-        node.process.wait(5)
-    except subprocess.TimeoutExpired:
+    # Raft learns of it from apply, perhaps only after both were ready: then it is started again and again.
+    deadline = time.monotonic() + 10
+    while "the log has lost acknowledged entries" not in content(node.log_path).decode():
+        assert time.monotonic() < deadline, node.log_tail()
+        time.sleep(0.02)
+    assert not node.running() or not node.healthy()
+    if node.running():
         node.kill()
-        raise AssertionError("it founded a new log below an old database and runs") from None
-    refused(node, REMEDY)
 
 
 @case("a foreign file in the log's directory: refused, and named")
@@ -265,7 +267,7 @@ def _(w):
     current = glob.glob(member(node, "gen-*", "CURRENT"))[0]
     with open(current, "w", encoding="ascii") as file:
         file.write("garbage\n")
-    refused(node, "cannot open the database", "gen-1")
+    refused(node, r"cannot open the database.*gen-1.*restore this member")
 
 
 @case("the database is gone: replayed from the log")

@@ -428,7 +428,11 @@ struct store *store_rocksdb_open(const char *directory, const struct store_rocks
     store->database = rocksdb_open(store->options, directory, &reason);
     if (reason == NULL)
         return &store->head;
-    snprintf(error, 512, "the database in %s cannot be opened: %s", directory, reason);
+    snprintf(
+        error, 512,
+        "the database in %.150s cannot be opened: %.180s; restore this member from a backup, or remove it "
+        "from the cluster and add it again with an empty data directory",
+        directory, reason);
     rocksdb_free(reason);
     release_options(store);
     return NULL;
