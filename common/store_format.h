@@ -8,7 +8,7 @@
 #include "common/bytes.h"
 
 #define STORE_APPLIED_KEY "mapplied"
-enum { STORE_APPLIED_LENGTH = 24 }; /* index, term, revision; 8 bytes each, little-endian */
+enum { STORE_APPLIED_LENGTH = 32 }; /* index, term, revision, spilled revision; 8 bytes each, little-endian */
 
 /* The index in the value of STORE_APPLIED_KEY; 0 when it is malformed. */
 static inline uint64_t store_applied_index(struct bytes value) {

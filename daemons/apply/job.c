@@ -68,6 +68,7 @@ void apply_job_run(struct apply_job *job) {
         run_checkpoint(job);
         break;
     case JOB_ANSWER:
+    case JOB_NUDGE:
         break;
     }
 }

@@ -1,6 +1,7 @@
 /*
  * job: a piece of work that runs outside the combiner, slice by slice: a Range, a transaction that only
- * reads, or a checkpoint; or (ANSWER) nothing but an answer that waits for its client.
+ * reads, or a checkpoint. Or nothing but an answer that waits for its client (ANSWER), or nothing at all, so
+ * that there is another round soon (NUDGE).
  *
  * Owner: reads.c inside the combiner, except between take and done, when the taker owns it; only `cancelled`
  * is touched by both.
@@ -12,8 +13,8 @@
 
 #include "apply/mvcc/range_read.h"
 
-enum job_kind { JOB_RANGE, JOB_TXN, JOB_ANSWER, JOB_CHECKPOINT };
-enum job_state { JOB_READY, JOB_TAKEN, JOB_RETURNED, JOB_PARKED };
+enum job_kind { JOB_RANGE, JOB_TXN, JOB_ANSWER, JOB_CHECKPOINT, JOB_NUDGE };
+enum job_state { JOB_WAITING, JOB_READY, JOB_TAKEN, JOB_RETURNED, JOB_PARKED };
 
 struct apply_job {
     struct apply_job *next;  /* in a queue */
@@ -27,7 +28,8 @@ struct apply_job {
     unsigned slices; /* run so far */
 
     struct store *store;
-    struct store_snapshot *snapshot; /* a reference of ours; NULL: ANSWER, CHECKPOINT */
+    struct recent_mark mark;         /* WAITING for a snapshot */
+    struct store_snapshot *snapshot; /* a reference of ours; NULL: ANSWER, CHECKPOINT, NUDGE */
     struct buffer body;              /* the request, which `range.request` borrows from; or a directory */
 
     struct range_read range; /* RANGE */

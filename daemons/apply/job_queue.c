@@ -1,8 +1,9 @@
 /*
  * job_queue: jobs from the round that makes them to the last byte that the client took.
  *
- * READY (in a queue) -> TAKEN -> RETURNED -> its output is sent -> READY again, or PARKED while the link is
- * full or the client is a window behind, or freed. A job cancelled while taken is freed when it comes back.
+ * WAITING (for a snapshot) -> READY (in a queue) -> TAKEN -> RETURNED -> its output is sent -> READY again,
+ * or PARKED while the link is full or the client is a window behind, or freed. A job cancelled while it is in
+ * somebody's hands or queue is freed when it comes out.
  */
 #include "apply/reads_internal.h"
 
@@ -51,11 +52,52 @@ static void unlink_job(struct reads *reads, struct apply_job *job) {
     reads->job_count--;
 }
 
-struct store_snapshot *round_snapshot(struct reads *reads) {
+static void end_job(struct reads *reads, struct apply_job *job) {
+    unlink_job(reads, job);
+    job_free(job);
+}
+
+static void nudge(struct reads *reads) {
+    if (reads->nudged)
+        return;
+    reads->nudged = true;
+    struct apply_job *job = job_new(JOB_NUDGE, 0, 0);
+    job->state = JOB_READY;
+    list_append(&reads->fresh, job);
+}
+
+static void give_snapshot(struct reads *reads, struct apply_job *job) {
     struct store *store = reads->mvcc->store;
     if (reads->snapshot == NULL)
         reads->snapshot = store->operations->snapshot(store);
-    return store->operations->retain(reads->snapshot);
+    job->snapshot = store->operations->retain(reads->snapshot);
+    struct view view = mvcc_view(reads->mvcc, job->snapshot);
+    view.revision = job->revision;
+    view.store_flags = STORE_SCAN;
+    job->view = job->range.view = view;
+    job_make_ready(reads, job);
+}
+
+void job_await_snapshot(struct reads *reads, struct apply_job *job) {
+    job->mark = mvcc_request_snapshot(reads->mvcc);
+    job->state = JOB_WAITING;
+    list_append(&reads->waiting, job);
+}
+
+void job_give_snapshots(struct reads *reads) {
+    while (reads->waiting.head != NULL) {
+        struct apply_job *job = reads->waiting.head;
+        bool cancelled = atomic_load(&job->cancelled);
+        if (!cancelled && !mvcc_snapshot_ready(reads->mvcc, job->mark)) {
+            nudge(reads);
+            return;
+        }
+        list_take(&reads->waiting);
+        if (cancelled)
+            end_job(reads, job);
+        else
+            give_snapshot(reads, job);
+    }
 }
 
 /* How far an answer may be ahead of its client: less when there are many. */
@@ -78,11 +120,6 @@ void job_make_ready(struct reads *reads, struct apply_job *job) {
         (struct range_slice){.keys = SLICE_KEYS, .bytes = left < RANGE_PART_BYTES ? left : RANGE_PART_BYTES};
     job->state = JOB_READY;
     list_append(job->slices == 0 ? &reads->fresh : &reads->continued, job);
-}
-
-static void end_job(struct reads *reads, struct apply_job *job) {
-    unlink_job(reads, job);
-    job_free(job);
 }
 
 void job_cancel(struct reads *reads, struct apply_job *job) {
@@ -212,6 +249,11 @@ struct apply_job *reads_take_job(struct reads *reads) {
 }
 
 void reads_job_done(struct reads *reads, struct apply_job *job) {
+    if (job->kind == JOB_NUDGE) {
+        reads->nudged = false;
+        job_free(job);
+        return;
+    }
     job->state = JOB_RETURNED;
     list_append(&reads->returned, job);
 }

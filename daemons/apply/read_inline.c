@@ -43,20 +43,13 @@ static struct apply_job *make_job(struct reads *reads, const struct read *read, 
     struct apply_job *job = job_new(kind, read->id, bus_id_slot(read->id));
     job->deadline_us = read->deadline_us;
     job->store = reads->mvcc->store;
-    job->snapshot = round_snapshot(reads);
     job->revision = reads->mvcc->revision;
     buffer_append(&job->body, read->data, read->length);
     job_add(reads, job);
     return job;
 }
 
-static struct view job_view(struct reads *reads, struct apply_job *job) {
-    struct view view = mvcc_view(reads->mvcc, job->snapshot);
-    view.store_flags = STORE_SCAN;
-    return view;
-}
-
-/* The Range goes on from where its first slice stopped: the snapshot shows the same state. */
+/* The Range goes on from where its first slice stopped: at the same revision. */
 static void continue_as_job(struct reads *reads, const struct read *read, struct range_read *range,
                             bool done) {
     struct apply_job *job = make_job(reads, read, JOB_RANGE);
@@ -64,12 +57,14 @@ static void continue_as_job(struct reads *reads, const struct read *read, struct
     REQUIRE(range_request_decode(buffer_bytes(&job->body), &request));
     range->request.key = range->interval.key = request.key;
     range->request.range_end = range->interval.range_end = request.range_end;
-    range->view = job_view(reads, job);
     job->range = *range;
     job->finished = done;
     job->status = range->status;
     job->total = range->total;
-    job_advance(reads, job);
+    if (done)
+        job_advance(reads, job);
+    else
+        job_await_snapshot(reads, job);
 }
 
 /* --- Range --- */
@@ -153,9 +148,7 @@ static void answer_txn(struct reads *reads, const struct read *read) {
     status = txn_read(&view, message, &limits, &answer);
     reads->mvcc->counts.txns++;
     if (status == TXN_READ_UNFINISHED) {
-        struct apply_job *job = make_job(reads, read, JOB_TXN);
-        job->view = job_view(reads, job);
-        job_make_ready(reads, job);
+        job_await_snapshot(reads, make_job(reads, read, JOB_TXN));
     } else if (status != STATUS_OK) {
         reads_refuse(reads, read->id, status);
     } else {

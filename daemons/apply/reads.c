@@ -33,6 +33,7 @@ struct reads *reads_new(struct mvcc *mvcc, const struct reads_options *options) 
     queue_init(&reads->round);
     for (int slot = 0; slot < BUS_PROXY_SLOTS; slot++)
         queue_init(&reads->slots[slot].waiting);
+    reads->waiting.tail = &reads->waiting.head;
     reads->fresh.tail = &reads->fresh.head;
     reads->continued.tail = &reads->continued.head;
     reads->returned.tail = &reads->returned.head;
@@ -45,9 +46,10 @@ void reads_free(struct reads *reads) {
         undelivered_clear(&reads->slots[slot].undelivered);
     }
     job_take_returned(reads);
+    job_give_snapshots(reads);
     struct apply_job *job = NULL;
     while ((job = reads_take_job(reads)) != NULL)
-        job_free(job); /* checkpoints; all others are cancelled */
+        job_free(job); /* checkpoints and nudges; all others are cancelled */
     arena_free(&reads->arena);
     free(reads);
 }
@@ -239,6 +241,7 @@ void reads_run(struct reads *reads) {
     }
     run_round(reads);
     job_take_returned(reads);
+    job_give_snapshots(reads);
     release_round_snapshot(reads);
     arena_reset(&reads->arena);
 }
@@ -252,6 +255,7 @@ static void advance_parked(struct reads *reads, struct apply_job *job, const voi
 void reads_room(struct reads *reads, uint8_t slot) {
     job_each(reads, advance_parked, &slot);
     run_waiting(reads, slot);
+    job_give_snapshots(reads);
     release_round_snapshot(reads);
 }
 

@@ -52,12 +52,14 @@ struct reads {
     struct proxy_slot slots[BUS_PROXY_SLOTS];
     struct arena arena; /* of the round */
     struct read_queue round;
-    struct store_snapshot *snapshot; /* of the round; NULL until a job needs it */
+    struct store_snapshot *snapshot; /* of the round; NULL until a job takes it */
     uint64_t term;
     bool serving;
 
     struct apply_job *buckets[JOB_BUCKETS]; /* jobs that answer, by id */
+    struct job_list waiting;                /* for a snapshot */
     struct job_list fresh, continued;       /* ready: first slice, further slices */
+    bool nudged;                            /* a NUDGE is under way */
     struct job_list returned;
     size_t job_count;
 };
@@ -85,6 +87,12 @@ void job_take_returned(struct reads *reads);
 /* Calls visit for every job that answers; it may cancel the job it is given. */
 void job_each(struct reads *reads, void (*visit)(struct reads *, struct apply_job *, const void *),
               const void *context);
-struct store_snapshot *round_snapshot(struct reads *reads);
+/*
+ * The job goes on over a snapshot at its revision, the present one: at once when possible, else in one of the
+ * next rounds.
+ */
+void job_await_snapshot(struct reads *reads, struct apply_job *job);
+/* Gives those that waited long enough the round's snapshot. */
+void job_give_snapshots(struct reads *reads);
 
 #endif

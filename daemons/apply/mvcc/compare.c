@@ -50,26 +50,7 @@ static bool holds_for_nothing(const struct compare *compare) {
     return compare->target != COMPARE_VALUE && satisfied(compare, &none);
 }
 
-/* Metadata of a hot key need no store at all. */
-static bool known_without_store(struct view *view, const struct compare *compare, struct record *record) {
-    if (compare->target == COMPARE_VALUE || view->cache == NULL)
-        return false;
-    uint64_t hash = key_hash(compare->key, view->hash_seed);
-    const struct overlay_entry *entry =
-        view->overlay == NULL ? NULL : overlay_find(view->overlay, compare->key, hash);
-    if (entry != NULL)
-        *record = entry->record;
-    else if (!hot_cache_get(view->cache, compare->key, hash, record))
-        return false;
-    return record->modified.main <= view->revision;
-}
-
 static bool holds_at_point(struct view *view, const struct compare *compare, uint64_t *keys) {
-    struct record known;
-    if (known_without_store(view, compare, &known)) {
-        bool live = known.modified.main != 0 && !known.tombstone;
-        return live ? satisfied(compare, &known) : holds_for_nothing(compare);
-    }
     struct found found;
     uint64_t examined = 0;
     bool live = view_get(view, compare->key, view->revision, &found, &examined);

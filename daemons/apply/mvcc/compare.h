@@ -4,7 +4,6 @@
 
 #include "common/request.h"
 
-#include "apply/mvcc/hot_cache.h"
 #include "apply/mvcc/view.h"
 
 /*

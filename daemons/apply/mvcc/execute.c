@@ -28,8 +28,6 @@ static uint16_t execute_delete(struct mvcc *mvcc, struct bytes body) {
     struct delete_range_request request;
     if (!delete_range_request_decode(body, &request))
         return STATUS_UNDECODABLE;
-    if (request.range_end.length != 0)
-        mvcc_commit(mvcc);
     delete_range_run(mvcc, &request, true);
     return STATUS_OK;
 }
@@ -39,8 +37,6 @@ static uint16_t execute_txn(struct mvcc *mvcc, struct bytes body) {
     uint16_t status = txn_inspect(body, &shape);
     if (status != STATUS_OK)
         return status;
-    if (shape.scans)
-        mvcc_commit(mvcc);
     return txn_run(mvcc, body);
 }
 

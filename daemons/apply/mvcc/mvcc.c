@@ -1,16 +1,30 @@
 /*
  * mvcc: opening, committing and looking up; what entries do is in execute.c and its neighbours.
  *
- * Log records go into the batch at once, current states only at commit and once per key: consecutive log keys
- * are cheap for RocksDB's memtable, and a key written often in a round costs it one version.
+ * Why current states are written late (recent.h): a key that is written often costs the store one write for
+ * many changes, and the log's keys, which ascend, are cheap for RocksDB's memtable where scattered ones are
+ * not. How late: `spill_limit` bytes of changes, SPILL_REVISIONS at most (which bounds what mvcc_open has to
+ * read). Scans have to look at all that is not spilled, so the limit halves with each and grows back slowly.
  */
 #include "apply/mvcc/mvcc.h"
 
 #include <stdio.h>
 
-enum { FORMAT_VERSION = 1, APPLIED_LENGTH = 24, KEEP_BYTES = 1 << 20, LARGE_DELETE_KEYS = 10000 };
+#include "common/store_format.h"
 
-static const char applied_key[] = "mapplied";
+enum {
+    FORMAT_VERSION = 1,
+    APPLIED_LENGTH = STORE_APPLIED_LENGTH,
+    KEEP_BYTES = 1 << 20,
+    LARGE_DELETE_KEYS = 10000,
+    RECENT_BYTES = 48 << 20,
+    SPILL_LIMIT = 36 << 20, /* the larger part of RECENT_BYTES: the rest serves reads */
+    SPILL_LIMIT_LEAST = 256 << 10,
+    SPILL_STEP = 128 << 10,
+    SPILL_REVISIONS = 200000,
+};
+
+static const char applied_key[] = STORE_APPLIED_KEY;
 static const char compacted_key[] = "mcompacted";
 static const char conf_state_key[] = "mconf_state";
 static const char format_key[] = "mformat";
@@ -35,7 +49,7 @@ uint64_t mvcc_applied_index(struct bytes value) {
     return value.length == APPLIED_LENGTH ? load_number(value.data) : 0;
 }
 
-static bool load_applied(struct mvcc *mvcc) {
+static bool load_applied(struct mvcc *mvcc, int64_t *spilled) {
     struct store_value value = {0};
     if (!store_get(mvcc->store, NULL, mvcc_applied_key(), &value))
         return true;
@@ -44,6 +58,7 @@ static bool load_applied(struct mvcc *mvcc) {
         mvcc->index = load_number(value.bytes.data);
         mvcc->term = load_number(value.bytes.data + 8);
         mvcc->revision = (int64_t)load_number(value.bytes.data + 16);
+        *spilled = (int64_t)load_number(value.bytes.data + 24);
     }
     store_release(mvcc->store, &value);
     return valid;
@@ -88,29 +103,60 @@ static bool check_format(struct mvcc *mvcc, char error[256]) {
     return false;
 }
 
+/*
+ * Current states that the store does not have: all changes behind `spilled`, from its log. Also those of a
+ * large delete that was interrupted: it is executed again, but what it superseded is passed over.
+ */
+static void recover(struct mvcc *mvcc, int64_t spilled) {
+    const struct store_operations *operations = mvcc->store->operations;
+    uint8_t lower[LOG_KEY_LENGTH];
+    const uint8_t upper[] = {PREFIX_LOG + 1};
+    log_key_store(lower, (struct revision){.main = spilled + 1});
+    struct store_iterator *iterator = operations->iterate(mvcc->store, NULL, bytes_of(lower, sizeof lower),
+                                                          bytes_of(upper, sizeof upper), STORE_SCAN);
+    bool valid = operations->seek(iterator, bytes_of(lower, sizeof lower));
+    for (; valid; valid = operations->next(iterator)) {
+        struct bytes key;
+        struct record record;
+        record_load_log(operations->value(iterator), log_key_load(operations->key(iterator)), &key, &record);
+        recent_change(&mvcc->recent, key, key_hash(key, mvcc->hash_seed), &record);
+    }
+    operations->close_iterator(iterator);
+    recent_written(&mvcc->recent);
+}
+
 bool mvcc_open(struct mvcc *mvcc, struct store *store, uint64_t hash_seed, char error[256]) {
+    int64_t spilled = 0;
     *mvcc = (struct mvcc){.store = store, .hash_seed = hash_seed, .revision = 1, .compacted = -1};
     mvcc->large_delete_keys = LARGE_DELETE_KEYS;
+    mvcc->spill_limit = SPILL_LIMIT;
+    mvcc->spill_step = SPILL_STEP;
     mvcc->batch = store->operations->new_batch(store);
-    mvcc->cache = hot_cache_new();
+    recent_init(&mvcc->recent, RECENT_BYTES);
     bool opened = check_format(mvcc, error);
-    if (opened && !(load_applied(mvcc) && load_compacted(mvcc) && load_conf_state(mvcc))) {
+    if (opened && !(load_applied(mvcc, &spilled) && load_compacted(mvcc) && load_conf_state(mvcc))) {
         snprintf(error, 256,
                  "the database's meta data do not decode: remove the member's data and let it rejoin");
         opened = false;
     }
-    if (!opened)
+    if (opened)
+        recover(mvcc, spilled);
+    else
         mvcc_close(mvcc);
     return opened;
 }
 
 void mvcc_close(struct mvcc *mvcc) {
     mvcc->store->operations->free_batch(mvcc->batch);
-    hot_cache_free(mvcc->cache);
-    overlay_free(&mvcc->overlay);
+    recent_free(&mvcc->recent);
     buffer_free(&mvcc->scratch);
     buffer_free(&mvcc->result);
     *mvcc = (struct mvcc){0};
+}
+
+static int64_t spilled_revision(struct mvcc *mvcc) {
+    int64_t oldest = recent_oldest_revision(&mvcc->recent);
+    return oldest > mvcc->revision ? mvcc->revision : oldest - 1;
 }
 
 static void put_applied(struct mvcc *mvcc) {
@@ -118,24 +164,69 @@ static void put_applied(struct mvcc *mvcc) {
     store_number(value, mvcc->index);
     store_number(value + 8, mvcc->term);
     store_number(value + 16, (uint64_t)mvcc->revision);
+    store_number(value + 24, (uint64_t)spilled_revision(mvcc));
     mvcc->store->operations->batch_put(mvcc->batch, mvcc_applied_key(), bytes_of(value, sizeof value));
 }
 
-void mvcc_commit(struct mvcc *mvcc) {
-    if (!mvcc->dirty)
-        return;
-    const struct store_operations *operations = mvcc->store->operations;
-    for (size_t i = 0; i < mvcc->overlay.count; i++) {
-        const struct overlay_entry *entry = mvcc->overlay.order[i];
-        if (!entry->superseded)
-            operations->batch_put(mvcc->batch, entry->store_key, entry->encoded);
+/* --- spilling --- */
+
+static void adapt_limit(struct mvcc *mvcc) {
+    for (; mvcc->recent.collects > 0 && mvcc->spill_limit > SPILL_LIMIT_LEAST; mvcc->recent.collects--)
+        mvcc->spill_limit /= 2;
+    mvcc->recent.collects = 0;
+    mvcc->spill_limit += mvcc->spill_limit / 128;
+    if (mvcc->spill_limit > SPILL_LIMIT)
+        mvcc->spill_limit = SPILL_LIMIT;
+}
+
+static bool spill_due(struct mvcc *mvcc) {
+    struct recent *recent = &mvcc->recent;
+    if (recent->follow && recent_passed(recent, mvcc->mark))
+        recent->follow = false;
+    return recent->follow || recent->spill_bytes > mvcc->spill_limit ||
+           recent_oldest_revision(recent) < mvcc->revision - SPILL_REVISIONS;
+}
+
+/* Puts the oldest unspilled states into the batch, a bounded amount. */
+static bool spill(struct mvcc *mvcc) {
+    size_t most = mvcc->spill_step + 2 * mvcc->batch_bytes;
+    size_t begin = mvcc->recent.spill_bytes;
+    bool any = false;
+    while (mvcc->recent.dirty_count > 0 && begin - mvcc->recent.spill_bytes < most && spill_due(mvcc)) {
+        const struct recent_entry *entry = recent_spill(&mvcc->recent);
+        if (entry == NULL)
+            break;
+        mvcc->store->operations->batch_put(mvcc->batch, recent_store_key(entry), recent_encoded(entry));
+        any = true;
     }
+    return any;
+}
+
+struct recent_mark mvcc_request_snapshot(struct mvcc *mvcc) {
+    mvcc->mark = recent_mark_now(&mvcc->recent);
+    mvcc->recent.follow = true;
+    return mvcc->mark;
+}
+
+bool mvcc_snapshot_ready(const struct mvcc *mvcc, struct recent_mark mark) {
+    return recent_passed(&mvcc->recent, mark);
+}
+
+static void write_batch(struct mvcc *mvcc) {
     put_applied(mvcc);
-    operations->write(mvcc->store, mvcc->batch);
-    operations->batch_clear(mvcc->batch);
-    overlay_clear(&mvcc->overlay);
+    mvcc->store->operations->write(mvcc->store, mvcc->batch);
+    mvcc->store->operations->batch_clear(mvcc->batch);
+    recent_written(&mvcc->recent);
     buffer_reset(&mvcc->scratch, KEEP_BYTES);
+    mvcc->batch_bytes = 0;
     mvcc->dirty = false;
+}
+
+void mvcc_commit(struct mvcc *mvcc) {
+    adapt_limit(mvcc);
+    if (spill(mvcc) || mvcc->dirty)
+        write_batch(mvcc);
+    recent_trim(&mvcc->recent);
 }
 
 void mvcc_commit_part(struct mvcc *mvcc) {
@@ -144,7 +235,7 @@ void mvcc_commit_part(struct mvcc *mvcc) {
 }
 
 size_t mvcc_pending_bytes(const struct mvcc *mvcc) {
-    return 2 * mvcc->overlay.arena.used;
+    return mvcc->batch_bytes;
 }
 
 void mvcc_put_compacted(struct mvcc *mvcc) {
@@ -163,7 +254,7 @@ void mvcc_put_conf_state(struct mvcc *mvcc) {
 struct view mvcc_view(struct mvcc *mvcc, struct store_snapshot *snapshot) {
     return (struct view){.store = mvcc->store,
                          .snapshot = snapshot,
-                         .cache = snapshot == NULL ? mvcc->cache : NULL,
+                         .recent = snapshot == NULL ? &mvcc->recent : NULL,
                          .hash_seed = mvcc->hash_seed,
                          .revision = mvcc->revision,
                          .compacted = mvcc->compacted};
@@ -175,7 +266,6 @@ int64_t mvcc_inner_revision(const struct mvcc *mvcc) {
 
 struct view mvcc_inner_view(struct mvcc *mvcc) {
     struct view view = mvcc_view(mvcc, NULL);
-    view.overlay = &mvcc->overlay;
     view.revision = mvcc_inner_revision(mvcc);
     return view;
 }
@@ -190,13 +280,11 @@ uint64_t mvcc_durable_index(struct mvcc *mvcc) {
 }
 
 void mvcc_lookup(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct record *record) {
-    const struct overlay_entry *entry = overlay_find(&mvcc->overlay, key, hash);
+    const struct recent_entry *entry = recent_find(&mvcc->recent, key, hash);
     if (entry != NULL) {
-        *record = entry->record;
+        recent_load(entry, record);
         return;
     }
-    if (hot_cache_get(mvcc->cache, key, hash, record))
-        return;
     mvcc->scratch.length = 0;
     buffer_append_byte(&mvcc->scratch, PREFIX_CURRENT);
     buffer_append_bytes(&mvcc->scratch, key);
@@ -207,7 +295,6 @@ void mvcc_lookup(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct reco
         record->value = (struct bytes){0};
         store_release(mvcc->store, &value);
     }
-    hot_cache_put(mvcc->cache, key, hash, record);
 }
 
 void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct record *record) {
@@ -220,6 +307,6 @@ void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct reco
     log_key_store(log_key, record->modified);
     mvcc->store->operations->batch_put(mvcc->batch, bytes_of(log_key, sizeof log_key),
                                        bytes_of(place, length));
-    overlay_put(&mvcc->overlay, key, hash, record);
-    hot_cache_put(mvcc->cache, key, hash, record);
+    recent_change(&mvcc->recent, key, hash, record);
+    mvcc->batch_bytes += length;
 }

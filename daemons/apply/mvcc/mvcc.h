@@ -1,9 +1,14 @@
 /*
  * mvcc: the key-value state machine: executes log entries into a store, exactly once each.
  *
- * Happy path: mvcc_open reads where the store stands. mvcc_execute runs entry after entry; changes collect in
- * a batch and in the overlay (so that later entries see them). mvcc_commit writes the batch together with
- * index, term and conf state, in one atomic write. mvcc_view is then what reads use.
+ * Happy path: mvcc_open reads where the store stands. mvcc_execute runs entry after entry. A change goes into
+ * the revision log (in the batch) and into `recent`, which holds the current states that the store does not
+ * have yet; mvcc_commit writes the batch together with index, term and conf state, in one atomic write, and
+ * some of the oldest current states with it. mvcc_view is what reads use.
+ *
+ * The store's current states therefore lag behind its log, up to the `spilled` revision, which is written
+ * along. mvcc_open puts what is missing back into `recent` from the log. A read over a snapshot needs them to
+ * be at least as new as its revision: mvcc_request_snapshot.
  *
  * Total: whatever an entry holds, executing it ends with an outcome that is the same on every member, and the
  * index advances. A transaction is never split over two writes. The one thing that is: a DeleteRange of very
@@ -18,7 +23,6 @@
 #include "common/status.h"
 
 #include "apply/mvcc/conf_state.h"
-#include "apply/mvcc/hot_cache.h"
 #include "apply/mvcc/view.h"
 
 struct mvcc_counts {
@@ -28,10 +32,13 @@ struct mvcc_counts {
 struct mvcc {
     struct store *store;
     struct store_batch *batch;
-    struct overlay overlay;
-    struct hot_cache *cache;
+    struct recent recent;
     uint64_t hash_seed;
-    bool dirty; /* something executed since the last commit */
+    size_t batch_bytes;      /* put into the batch so far */
+    size_t spill_limit;      /* bytes of recent that may be unspilled; shrinks while there are scans */
+    size_t spill_step;       /* bytes spilled at most with a commit, beside twice what it brought */
+    struct recent_mark mark; /* while recent.follow: a snapshot waits until it is passed */
+    bool dirty;              /* something executed since the last commit */
 
     uint64_t index, term; /* of the last executed entry */
     int64_t revision;     /* current; 1 in an empty store */
@@ -63,15 +70,22 @@ void mvcc_close(struct mvcc *mvcc);
 /* type: raftpb.EntryType. The index must be mvcc->index + 1. */
 void mvcc_execute(struct mvcc *mvcc, uint64_t index, uint64_t term, uint16_t type, struct bytes data,
                   struct outcome *outcome);
-/* Writes what was executed; nothing to do when nothing was. */
+/* Writes what was executed, if anything was, and what is to be spilled. Records found before are gone. */
 void mvcc_commit(struct mvcc *mvcc);
-/* For commits in the middle of a round: bytes that wait in memory. */
+/* For commits in the middle of a round: bytes that wait in the batch. */
 size_t mvcc_pending_bytes(const struct mvcc *mvcc);
 
-/* The committed state, for reads on the writing thread between commits (snapshot NULL) or over a snapshot. */
+/* The present state, for reads on the writing thread (snapshot NULL), or that of a prepared snapshot. */
 struct view mvcc_view(struct mvcc *mvcc, struct store_snapshot *snapshot);
-/* The state inside the running entry, with the changes of this round. */
+/* The state inside the running entry. */
 struct view mvcc_inner_view(struct mvcc *mvcc);
+
+/*
+ * What a snapshot needs to be read at the present revision: once mvcc_snapshot_ready(mark), after a commit, a
+ * snapshot of the store taken then will do. Until then every commit spills some more.
+ */
+struct recent_mark mvcc_request_snapshot(struct mvcc *mvcc);
+bool mvcc_snapshot_ready(const struct mvcc *mvcc, struct recent_mark mark);
 
 /* The index that a crash now would leave. */
 uint64_t mvcc_durable_index(struct mvcc *mvcc);

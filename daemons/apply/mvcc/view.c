@@ -1,8 +1,6 @@
 /* view: see view.h. */
 #include "apply/mvcc/view.h"
 
-#include "apply/mvcc/hot_cache.h"
-
 enum { KEY_ON_STACK = 512 };
 
 void view_release(struct view *view, struct found *found) {
@@ -26,25 +24,37 @@ static struct bytes current_key_of(struct current_key *place, struct bytes key) 
     return bytes_of(data, key.length + 1);
 }
 
-/*
- * A change of the running transaction is not in the store yet. Every change is one entry of the overlay and
- * one step of revision.sub, so its place follows from the distance to the newest one.
- */
-static const struct overlay_entry *own_change(const struct overlay *overlay, struct revision at) {
-    if (overlay == NULL || overlay->count == 0)
-        return NULL;
-    struct revision newest = overlay->order[overlay->count - 1]->record.modified;
-    if (newest.main != at.main || newest.sub < at.sub || newest.sub - at.sub >= overlay->count)
-        return NULL;
-    return overlay->order[overlay->count - 1 - (newest.sub - at.sub)];
+static int compare_revisions(struct revision a, struct revision b) {
+    if (a.main != b.main)
+        return a.main < b.main ? -1 : 1;
+    return a.sub < b.sub ? -1 : a.sub > b.sub;
+}
+
+/* A change that is not in the store's log yet: changes since the last write lie in the order of revisions. */
+static const struct recent_entry *pending_change(const struct recent *recent, struct revision at) {
+    size_t low = 0;
+    size_t high = recent == NULL ? 0 : recent->pending_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        struct record record;
+        recent_load(recent->pending[middle], &record);
+        int order = compare_revisions(record.modified, at);
+        if (order == 0)
+            return recent->pending[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
 }
 
 bool view_at(struct view *view, struct revision at, struct bytes *key, struct found *found) {
     view_release(view, found);
-    const struct overlay_entry *own = own_change(view->overlay, at);
-    if (own != NULL) {
-        found->record = own->record;
-        *key = overlay_key(own);
+    const struct recent_entry *pending = pending_change(view->recent, at);
+    if (pending != NULL) {
+        recent_load(pending, &found->record);
+        *key = recent_key(pending);
         return true;
     }
     uint8_t log_key[LOG_KEY_LENGTH];
@@ -69,27 +79,22 @@ static bool walk_back(struct view *view, int64_t revision, struct found *found, 
 
 bool view_get(struct view *view, struct bytes key, int64_t revision, struct found *found,
               uint64_t *examined) {
-    uint64_t hash = 0;
+    uint64_t hash = view->recent == NULL ? 0 : key_hash(key, view->hash_seed);
     *found = (struct found){0};
-    if (view->overlay != NULL || view->cache != NULL)
-        hash = key_hash(key, view->hash_seed);
-    const struct overlay_entry *entry = view->overlay == NULL ? NULL : overlay_find(view->overlay, key, hash);
+    const struct recent_entry *entry = view->recent == NULL ? NULL : recent_find(view->recent, key, hash);
     if (entry != NULL) {
-        found->record = entry->record;
-        return walk_back(view, revision, found, examined);
+        recent_load(entry, &found->record);
+        return found->record.modified.main != 0 && walk_back(view, revision, found, examined);
     }
-    struct record known;
-    if (view->cache != NULL && hot_cache_get(view->cache, key, hash, &known) &&
-        known.modified.main <= revision && (known.tombstone || known.modified.main == 0))
-        return false;
     struct current_key place;
     bool exists = store_get(view->store, view->snapshot, current_key_of(&place, key), &found->value);
     buffer_free(&place.large);
     ++*examined;
-    if (!exists)
-        return false;
-    record_load_current(found->value.bytes, &found->record);
-    return walk_back(view, revision, found, examined);
+    if (exists)
+        record_load_current(found->value.bytes, &found->record);
+    if (view->recent != NULL)
+        recent_remember(view->recent, key, hash, exists ? &found->record : NULL);
+    return exists && walk_back(view, revision, found, examined);
 }
 
 bool interval_is_point(const struct interval *interval) {
@@ -122,8 +127,8 @@ static void open_bounds(struct cursor *cursor, struct bytes lower, struct bytes 
     struct view *view = cursor->view;
     cursor->iterator = view->store->operations->iterate(view->store, view->snapshot, buffer_bytes(&first),
                                                         buffer_bytes(&end), view->store_flags);
-    if (view->overlay != NULL)
-        cursor->entry_count = overlay_collect(view->overlay, lower, upper, &cursor->entries);
+    if (view->recent != NULL)
+        cursor->entry_count = recent_collect(view->recent, lower, upper, &cursor->entries);
     cursor->entry_at = cursor->backward ? cursor->entry_count : 0;
     if (cursor->backward)
         cursor->valid = view->store->operations->last(cursor->iterator);
@@ -168,7 +173,7 @@ static struct bytes iterator_key(const struct cursor *cursor) {
     return bytes_of(key.data + 1, key.length - 1);
 }
 
-static const struct overlay_entry *next_entry(const struct cursor *cursor) {
+static const struct recent_entry *next_entry(const struct cursor *cursor) {
     if (cursor->backward)
         return cursor->entry_at > 0 ? cursor->entries[cursor->entry_at - 1] : NULL;
     return cursor->entry_at < cursor->entry_count ? cursor->entries[cursor->entry_at] : NULL;
@@ -180,19 +185,20 @@ static void advance_iterator(struct cursor *cursor) {
         cursor->backward ? operations->previous(cursor->iterator) : operations->next(cursor->iterator);
 }
 
-/* The merge: takes the nearer of iterator and overlay; on equal keys the overlay's and drops the other. */
+/* The merge: takes the nearer of iterator and dirty entries; of equal keys the dirty one, and drops the
+ * other. */
 static bool take(struct cursor *cursor) {
     if (cursor->consumed)
         advance_iterator(cursor);
     cursor->consumed = false;
-    const struct overlay_entry *entry = next_entry(cursor);
+    const struct recent_entry *entry = next_entry(cursor);
     int order = 0; /* < 0: the iterator comes first */
     if (entry == NULL && !cursor->valid)
         return false;
     if (entry == NULL || !cursor->valid) {
         order = entry == NULL ? -1 : 1;
     } else {
-        order = bytes_compare(iterator_key(cursor), overlay_key(entry));
+        order = bytes_compare(iterator_key(cursor), recent_key(entry));
         if (cursor->backward)
             order = -order;
     }
@@ -208,8 +214,8 @@ static bool take(struct cursor *cursor) {
         cursor->entry_at--;
     else
         cursor->entry_at++;
-    cursor->key = overlay_key(entry);
-    cursor->record = entry->record;
+    cursor->key = recent_key(entry);
+    recent_load(entry, &cursor->record);
     return true;
 }
 

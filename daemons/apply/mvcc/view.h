@@ -1,6 +1,6 @@
 /*
- * view: reading keys as of a revision, from a store or a snapshot of it, with the changes of the running
- * transaction laid over it if there are any.
+ * view: reading keys as of a revision: from a snapshot of the store, or from the present state, which is the
+ * store with `recent` laid over it.
  *
  * A key at revision R: its current record; while that was modified after R, the record its `previous` link
  * names in the log. Records newer than the view's own revision are treated the same way, so a store that
@@ -9,16 +9,13 @@
 #ifndef QUORATE_APPLY_MVCC_VIEW_H
 #define QUORATE_APPLY_MVCC_VIEW_H
 
-#include "apply/mvcc/overlay.h"
+#include "apply/mvcc/recent.h"
 #include "apply/store/store.h"
-
-struct hot_cache;
 
 struct view {
     struct store *store;
-    struct store_snapshot *snapshot; /* NULL: the current state (only while nobody writes) */
-    struct overlay *overlay;         /* NULL: none */
-    struct hot_cache *cache;         /* NULL: none (snapshots) */
+    struct store_snapshot *snapshot; /* NULL: the present state (on the thread that writes) */
+    struct recent *recent;           /* NULL with a snapshot */
     uint64_t hash_seed;
     int64_t revision;  /* the newest visible */
     int64_t compacted; /* older ones are refused by whoever asks; -1: none */
@@ -36,7 +33,7 @@ struct found {
  * reads made. Release with view_release even when false.
  */
 bool view_get(struct view *view, struct bytes key, int64_t revision, struct found *found, uint64_t *examined);
-/* The record that the log holds at a revision (a live one, seen by a cursor before). */
+/* The record that the log holds at a revision (one that a cursor or a link named). */
 bool view_at(struct view *view, struct revision at, struct bytes *key, struct found *found);
 void view_release(struct view *view, struct found *found);
 
@@ -56,8 +53,8 @@ struct cursor {
     int64_t revision;
     bool backward, valid, ended;
     bool consumed; /* the iterator's entry was the last item: step before looking at it again */
-    struct overlay_entry **entries; /* of the overlay, in key order */
-    size_t entry_count, entry_at;   /* the next one (backward: the one before entry_at) */
+    struct recent_entry **entries; /* the dirty ones, in key order */
+    size_t entry_count, entry_at;  /* the next one (backward: the one before entry_at) */
     struct found history;
     uint64_t budget; /* keys (and history links) that may still be examined before CURSOR_PAUSE */
     /* The item, or on a pause the last key examined (none: no data); borrowed until the next step. */

@@ -73,7 +73,7 @@ static void delete_key(struct mvcc *mvcc, struct bytes key, const struct record 
     mvcc->counts.deletes++;
 }
 
-static int64_t delete_point(struct mvcc *mvcc, const struct delete_range_request *request) {
+static uint64_t delete_point(struct mvcc *mvcc, const struct delete_range_request *request) {
     struct record older;
     mvcc_lookup(mvcc, request->key, key_hash(request->key, mvcc->hash_seed), &older);
     if (older.modified.main == 0 || older.tombstone)
@@ -90,37 +90,60 @@ static int64_t delete_point(struct mvcc *mvcc, const struct delete_range_request
     return 1;
 }
 
-/*
- * In key order. `parts`: the batch may be written on the way. Then a crash can leave the first keys deleted,
- * at a revision that no reader sees yet, because index and revision move on only with the last part. The
- * entry is executed again, at the same revision: the cursor still shows those keys, as of before, and the
- * same tombstones are written once more.
- */
-static int64_t delete_interval(struct mvcc *mvcc, const struct delete_range_request *request, bool parts) {
+/* Deletes up to `most` keys behind *position (none yet: has no data), in key order. Returns how many. */
+static uint64_t delete_some(struct mvcc *mvcc, const struct delete_range_request *request,
+                            struct buffer *position, uint64_t most, int64_t revision) {
     struct view view = mvcc_inner_view(mvcc);
     struct interval interval = {.key = request->key, .range_end = request->range_end};
     struct cursor cursor;
-    int64_t deleted = 0;
-    cursor_open(&cursor, &view, &interval, view.revision, false);
-    while (cursor_next(&cursor) == CURSOR_ITEM) {
+    uint64_t deleted = 0;
+    if (position->data == NULL)
+        cursor_open(&cursor, &view, &interval, revision, false);
+    else
+        cursor_resume(&cursor, &view, &interval, revision, false, buffer_bytes(position));
+    while (deleted < most && cursor_next(&cursor) == CURSOR_ITEM) {
         if (request->prev_kv)
             message_put_key_value(&mvcc->result, DELETE_PREVIOUS, cursor.key, &cursor.record, false);
         delete_key(mvcc, cursor.key, &cursor.record);
         deleted++;
-        if (parts && mvcc->overlay.count >= mvcc->large_delete_keys)
-            mvcc_commit_part(mvcc);
+    }
+    if (deleted == most) {
+        position->length = 0;
+        buffer_append_bytes(position, cursor.key);
     }
     cursor_close(&cursor);
     return deleted;
+}
+
+/*
+ * `parts`: the batch is written on the way. Then a crash can leave the first keys deleted, at a revision that
+ * no reader sees yet, because index and revision move on only with the last part. The entry is executed
+ * again, at the same revision: the cursor still shows those keys, as of before, and the same tombstones are
+ * written once more.
+ */
+static uint64_t delete_interval(struct mvcc *mvcc, const struct delete_range_request *request, bool parts) {
+    uint64_t most = parts ? mvcc->large_delete_keys : UINT64_MAX;
+    int64_t revision = parts ? mvcc->revision : mvcc_inner_revision(mvcc);
+    struct buffer position = {0};
+    uint64_t total = 0;
+    uint64_t deleted = 0;
+    do {
+        if (total > 0)
+            mvcc_commit_part(mvcc);
+        deleted = delete_some(mvcc, request, &position, most, revision);
+        total += deleted;
+    } while (deleted == most);
+    buffer_free(&position);
+    return total;
 }
 
 void delete_range_run(struct mvcc *mvcc, const struct delete_range_request *request, bool parts) {
     /* `deleted` precedes the pairs on the wire, but is known after them: put it behind, then swap. */
     size_t begin = mvcc->result.length;
     bool point = request->range_end.length == 0;
-    int64_t deleted = point ? delete_point(mvcc, request) : delete_interval(mvcc, request, parts);
+    uint64_t deleted = point ? delete_point(mvcc, request) : delete_interval(mvcc, request, parts);
     size_t pairs = mvcc->result.length - begin;
-    wire_put_int64(&mvcc->result, DELETE_DELETED, deleted);
+    wire_put_uint64(&mvcc->result, DELETE_DELETED, deleted);
     size_t length = mvcc->result.length - begin - pairs;
     uint8_t head[16];
     if (pairs == 0 || length == 0)

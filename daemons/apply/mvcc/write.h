@@ -13,8 +13,8 @@ uint16_t put_check_in_txn(struct mvcc *mvcc, const struct put_request *request);
 void put_run(struct mvcc *mvcc, const struct put_request *request);
 
 /*
- * Runs; appends a DeleteRangeResponse without header. For an interval the overlay must hold nothing but
- * changes of this entry. parts: it is the whole entry, so that it may be written in parts if it is large.
+ * Runs; appends a DeleteRangeResponse without header. parts: it is the whole entry, so that it may be written
+ * in parts if it is large.
  */
 void delete_range_run(struct mvcc *mvcc, const struct delete_range_request *request, bool parts);
 

@@ -251,17 +251,41 @@ static void step_entry(struct world *world) {
     execute(world, index);
 }
 
+/* The log goes on while the snapshot is prepared: it still has to show the revision of the request. */
+static struct store_snapshot *prepared_snapshot(struct world *world, int64_t *revision) {
+    mvcc_commit(&world->mvcc);
+    struct recent_mark mark = mvcc_request_snapshot(&world->mvcc);
+    *revision = world->mvcc.revision;
+    while (!mvcc_snapshot_ready(&world->mvcc, mark)) {
+        if (world->last < STEPS && one_in(world, 2))
+            step_entry(world);
+        mvcc_commit(&world->mvcc);
+    }
+    return world->store->head.operations->snapshot(&world->store->head);
+}
+
+/* Small bounds, so that little data makes them work. */
+static void draw_bounds(struct world *world) {
+    world->mvcc.large_delete_keys = 1 + draw(world, 6);
+    world->mvcc.spill_limit = draw(world, 4000);
+    world->mvcc.spill_step = 1 + draw(world, 200);
+    world->mvcc.recent.limit = world->mvcc.spill_limit + draw(world, 4000);
+}
+
 static void step_read(struct world *world) {
     struct range_request request = draw_range(world);
     struct buffer expected = {0};
     struct buffer answer = {0};
     struct range_read read;
     struct answer_budget budget = {.limit = one_in(world, 4) ? 100 : SIZE_MAX};
-    mvcc_commit(&world->mvcc);
     struct store *store = &world->store->head;
-    struct store_snapshot *snapshot = store->operations->snapshot(store);
-    struct view view = mvcc_view(&world->mvcc, one_in(world, 2) ? snapshot : NULL);
-    uint16_t status = model_range(&world->model, &request, world->model.revision, &expected);
+    int64_t revision = world->mvcc.revision;
+    struct store_snapshot *snapshot = one_in(world, 2) ? prepared_snapshot(world, &revision) : NULL;
+    if (one_in(world, 2))
+        mvcc_commit(&world->mvcc);
+    struct view view = mvcc_view(&world->mvcc, snapshot);
+    view.revision = revision;
+    uint16_t status = model_range(&world->model, &request, revision, &expected);
     assert_int_equal(
         range_read_begin(&read, &view, &request, false, &budget, one_in(world, 2) ? 100 : SIZE_MAX), status);
     bool done = status != STATUS_OK;
@@ -289,7 +313,8 @@ static void step_read(struct world *world) {
     }
     range_read_free(&read);
     assert_int_equal(atomic_load(&budget.used), 0);
-    store->operations->release_snapshot(snapshot);
+    if (snapshot != NULL)
+        store->operations->release_snapshot(snapshot);
     buffer_free(&expected);
     buffer_free(&answer);
 }
@@ -299,7 +324,7 @@ static void step_crash(struct world *world) {
     mvcc_close(&world->mvcc);
     memory_crash(world->store);
     assert_true(mvcc_open(&world->mvcc, &world->store->head, draw(world, UINT32_MAX), error));
-    world->mvcc.large_delete_keys = 1 + draw(world, 6);
+    draw_bounds(world);
     while (world->mvcc.index < world->last) {
         execute(world, world->mvcc.index + 1);
         if (one_in(world, 3))
@@ -315,7 +340,7 @@ static void run_seed(uint64_t seed) {
     world = (struct world){.random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1, .store = memory_store_new()};
     model_init(&world.model);
     assert_true(mvcc_open(&world.mvcc, &world.store->head, seed, error));
-    world.mvcc.large_delete_keys = 3;
+    draw_bounds(&world);
     while (world.last < STEPS) {
         uint64_t kind = draw(&world, 30);
         if (kind < 15)

@@ -1,0 +1,109 @@
+/*
+ * recent: the newest records of recently changed and recently read keys, values included.
+ *
+ * Two jobs in one structure. As a cache it answers lookups of hot keys exactly: every change passes through
+ * it. As a write-back buffer it spares the store: a change makes an entry *dirty*; only when the entry is
+ * *spilled* is the key's current state put into the batch. A key changed ten times in between costs the store
+ * one write, not ten. What a crash loses of it is found again in the revision log (mvcc.c), because entries
+ * are spilled in the order of their revisions.
+ *
+ * A log of segments: entries are appended, never changed; an index by hash names the newest entry of each
+ * key. From old to new lie entries that may be evicted, then (from `spill`) those of which some are dirty.
+ * Memory is bounded by recent_trim; in between (inside an entry, however large) nothing moves or goes away,
+ * so records found may be borrowed until then.
+ */
+#ifndef QUORATE_APPLY_MVCC_RECENT_H
+#define QUORATE_APPLY_MVCC_RECENT_H
+
+#include "apply/mvcc/record.h"
+
+enum { RECENT_VALUE_LIMIT = 16 * 1024 }; /* larger values are not kept only because they were read */
+
+struct recent_entry {
+    uint64_t hash;
+    uint32_t size, key_length, encoded_length; /* encoded 0: the key does not exist */
+    bool dirty;                                /* not in the store yet */
+    bool superseded;                           /* a later entry has the key */
+    bool used;                                 /* found since it was written */
+    uint8_t data[];                            /* 'c', user key, encoded record */
+};
+
+struct recent_segment;
+struct recent_place {
+    struct recent_segment *segment;
+    size_t offset;
+};
+/* A place that stays meaningful when its segment is gone. */
+struct recent_mark {
+    uint64_t sequence;
+    size_t offset;
+};
+struct recent_slot {
+    uint64_t hash;
+    struct recent_entry *entry; /* NULL: empty */
+};
+
+struct recent {
+    size_t limit; /* bytes */
+    struct recent_segment *first, *last, *spare;
+    uint64_t sequence;  /* of the last segment */
+    size_t bytes;       /* of all entries */
+    size_t spill_bytes; /* of those from `spill` on */
+    size_t dirty_count;
+    struct recent_place evict, spill;
+    bool follow;       /* spilling a key whose entry was superseded spills the newest one; set by the owner */
+    unsigned collects; /* scans that had to look at dirty entries; the owner reads and clears it */
+    struct recent_slot *slots;
+    size_t slot_count, entry_count;
+    struct recent_entry **pending; /* changes since recent_written, in order */
+    size_t pending_count, pending_capacity;
+    struct arena arena; /* of collected arrays, until recent_trim */
+};
+
+/* Seeded hash of a key. */
+uint64_t key_hash(struct bytes key, uint64_t seed);
+
+void recent_init(struct recent *recent, size_t limit);
+void recent_free(struct recent *recent);
+
+static inline struct bytes recent_key(const struct recent_entry *entry) {
+    return bytes_of(entry->data + 1, entry->key_length);
+}
+static inline struct bytes recent_store_key(const struct recent_entry *entry) {
+    return bytes_of(entry->data, (size_t)entry->key_length + 1);
+}
+static inline struct bytes recent_encoded(const struct recent_entry *entry) {
+    return bytes_of(entry->data + 1 + entry->key_length, entry->encoded_length);
+}
+/* modified.main 0: the key does not exist. */
+void recent_load(const struct recent_entry *entry, struct record *record);
+
+/* NULL: not known here. */
+struct recent_entry *recent_find(struct recent *recent, struct bytes key, uint64_t hash);
+/* A change of the key; copies. */
+void recent_change(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record);
+/* What the store says of a key that is not known here. record NULL: it does not exist. */
+void recent_remember(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record);
+
+/* The newest dirty entries with keys in [lower, upper) (empty upper: open), in key order. Returns how many.
+ */
+size_t recent_collect(struct recent *recent, struct bytes lower, struct bytes upper,
+                      struct recent_entry ***entries);
+
+/* The oldest dirty entry, which is clean from now on: the caller puts it into the batch. NULL: none is dirty.
+ */
+struct recent_entry *recent_spill(struct recent *recent);
+/* No dirty entry has an older revision; INT64_MAX: none is dirty. */
+int64_t recent_oldest_revision(struct recent *recent);
+/*
+ * The present end, and whether spilling has passed it. With `follow` all the way from the former to the
+ * latter, the store then has for every key the state at the mark or a later one.
+ */
+struct recent_mark recent_mark_now(const struct recent *recent);
+bool recent_passed(const struct recent *recent, struct recent_mark mark);
+/* The batch with everything so far is written. */
+void recent_written(struct recent *recent);
+/* Evicts down to the limit. Nothing found before may be used after. */
+void recent_trim(struct recent *recent);
+
+#endif
