@@ -94,8 +94,11 @@ static ssize_t read_response(nghttp2_session *session, int32_t id, uint8_t *out,
     struct rpc_stream *stream = source->ptr;
     size_t left = stream->response.length - stream->response_at;
     size_t now = left < length ? left : length;
-    if (now > 0)
+    if (now > 0) {
         memcpy(out, stream->response.data + stream->response_at, now);
+        /* Go clients measure bandwidth by a PING for every batch of DATA. */
+        connection->reset_strikes = true;
+    }
     stream->response_at += now;
     connection->response_bytes -= now;
     if (now == left) {
