@@ -20,6 +20,7 @@ enum {
     ANSWER_BYTES = 64 << 20,
     COMMIT_BYTES = 8 << 20, /* a round's batch is written early when it grows past this */
     SIZES_INTERVAL_US = 1000000,
+    SLOW_ROUND_US = 100000, /* as etcd's warning-apply-duration */
 };
 #define FLUSH_INTERVAL_US UINT64_C(600000000)
 
@@ -48,6 +49,7 @@ struct apply_role {
     uint64_t durable;
     struct bus_progress reported;
     uint64_t sizes_at_us;
+    uint64_t round_began_us; /* by options.clock_us: the first entry of the round; 0: none */
     struct mvcc_counts counted;
 };
 
@@ -66,6 +68,8 @@ static void take_entry(struct apply_role *role, const struct bus_entry *entry) {
         bus_link_reset(role->raft, "gap in the log");
         return;
     }
+    if (role->round_began_us == 0 && role->options.clock_us != NULL)
+        role->round_began_us = role->options.clock_us();
     mvcc_execute(mvcc, entry->index, entry->term, entry->type, entry->data, &outcome);
     reads_set_term(role->reads, entry->term);
     if (ours(role, outcome.id))
@@ -312,9 +316,29 @@ static void report_progress(struct apply_role *role) {
     role->reported = progress;
 }
 
+/* Writes the batch, and says how long that took, and the round's entries as a whole. */
+static void commit_round(struct apply_role *role) {
+    if (role->round_began_us == 0) {
+        mvcc_commit(&role->mvcc);
+        return;
+    }
+    uint64_t executed_us = role->options.clock_us();
+    mvcc_commit(&role->mvcc);
+    uint64_t written_us = role->options.clock_us();
+    uint64_t took_us = written_us - role->round_began_us;
+    metric_observe_us(METRIC_ETCD_DISK_BACKEND_COMMIT_DURATION_SECONDS, written_us - executed_us);
+    metric_observe_us(METRIC_ETCD_SERVER_APPLY_DURATION_SECONDS, took_us);
+    role->round_began_us = 0;
+    if (took_us < SLOW_ROUND_US)
+        return;
+    metric_add(METRIC_ETCD_SERVER_SLOW_APPLY_TOTAL, 1);
+    LOG_WARN("apply request took too long", F_U64("took-ms", took_us / 1000),
+             F_U64("write-ms", (written_us - executed_us) / 1000), F_U64("applied-index", role->mvcc.index));
+}
+
 void apply_role_end_round(struct apply_role *role, uint64_t now_us) {
     role->now_us = now_us;
-    mvcc_commit(&role->mvcc);
+    commit_round(role);
     if (role->raft_met && role->mvcc.index >= role->replay_until)
         reads_serve(role->reads);
     reads_run(role->reads);

@@ -48,6 +48,8 @@ struct apply_options {
     uint32_t inline_keys;
     /* Bytes of answers that may wait in memory in all; 0: 64 MiB. */
     uint64_t answer_bytes;
+    /* For durations in metrics, monotonic microseconds; NULL: none are measured. */
+    uint64_t (*clock_us)(void);
     /* Of the hash tables over keys: random and private in production, so that nobody can choose colliding
      * keys. */
     uint64_t hash_seed;

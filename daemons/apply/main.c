@@ -141,6 +141,7 @@ static void open_role(struct daemon *daemon) {
     struct apply_options options = {.store = daemon->store,
                                     .member_directory = daemon->member_directory,
                                     .quota_bytes = daemon->service.config.quota_bytes,
+                                    .clock_us = clock_monotonic_us,
                                     .hash_seed = clock_random()};
     daemon->role = apply_role_new(&options, clock_monotonic_us(), error);
     if (daemon->role == NULL)
