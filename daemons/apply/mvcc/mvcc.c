@@ -18,9 +18,9 @@ enum {
     KEEP_BYTES = 1 << 20,
     LARGE_DELETE_KEYS = 10000,
     RECENT_BYTES = 48 << 20,
-    SPILL_LIMIT = 36 << 20, /* the larger part of RECENT_BYTES: the rest serves reads */
-    SPILL_LIMIT_LEAST = 256 << 10,
-    SPILL_STEP = 128 << 10,
+    SPILL_LIMIT = 4 << 20,
+    SPILL_LIMIT_LEAST = 64 << 10,
+    SPILL_STEP = 256 << 10,
     SPILL_REVISIONS = 200000,
 };
 
