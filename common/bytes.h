@@ -23,24 +23,20 @@ struct bytes {
     size_t length;
 };
 
-static inline struct bytes bytes_of(const void *data, size_t length)
-{
+static inline struct bytes bytes_of(const void *data, size_t length) {
     return (struct bytes){.data = data, .length = length};
 }
 
-static inline struct bytes bytes_from_text(const char *text)
-{
+static inline struct bytes bytes_from_text(const char *text) {
     return bytes_of(text, strlen(text));
 }
 
-static inline bool bytes_equal(struct bytes a, struct bytes b)
-{
+static inline bool bytes_equal(struct bytes a, struct bytes b) {
     return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
 }
 
 /* Lexicographic order of unsigned bytes, a prefix before its extensions: <0, 0, >0. */
-static inline int bytes_compare(struct bytes a, struct bytes b)
-{
+static inline int bytes_compare(struct bytes a, struct bytes b) {
     size_t shorter = a.length < b.length ? a.length : b.length;
     int order = shorter == 0 ? 0 : memcmp(a.data, b.data, shorter);
     if (order != 0)
@@ -66,8 +62,7 @@ void buffer_printf(struct buffer *buffer, const char *format, ...) __attribute__
 void buffer_reset(struct buffer *buffer, size_t keep);
 void buffer_free(struct buffer *buffer);
 
-static inline struct bytes buffer_bytes(const struct buffer *buffer)
-{
+static inline struct bytes buffer_bytes(const struct buffer *buffer) {
     return bytes_of(buffer->data, buffer->length);
 }
 

@@ -10,8 +10,7 @@
 static uint32_t table[256];
 static pthread_once_t table_once = PTHREAD_ONCE_INIT;
 
-static void build_table(void)
-{
+static void build_table(void) {
     for (uint32_t byte = 0; byte < 256; byte++) {
         uint32_t crc = byte;
         for (int bit = 0; bit < 8; bit++)
@@ -20,8 +19,7 @@ static void build_table(void)
     }
 }
 
-static uint32_t update_table(uint32_t crc, const uint8_t *data, size_t length)
-{
+static uint32_t update_table(uint32_t crc, const uint8_t *data, size_t length) {
     pthread_once(&table_once, build_table);
     for (size_t i = 0; i < length; i++)
         crc = (crc >> 8) ^ table[(crc ^ data[i]) & 0xff];
@@ -31,8 +29,8 @@ static uint32_t update_table(uint32_t crc, const uint8_t *data, size_t length)
 #ifdef __x86_64__
 #include <nmmintrin.h>
 
-__attribute__((target("sse4.2"))) static uint32_t update_sse42(uint32_t crc, const uint8_t *data, size_t length)
-{
+__attribute__((target("sse4.2"))) static uint32_t update_sse42(uint32_t crc, const uint8_t *data,
+                                                               size_t length) {
     uint64_t wide = crc;
     for (; length >= 8; length -= 8, data += 8) {
         uint64_t word;
@@ -46,8 +44,7 @@ __attribute__((target("sse4.2"))) static uint32_t update_sse42(uint32_t crc, con
 }
 #endif
 
-uint32_t crc32c_update(uint32_t crc, const void *data, size_t length)
-{
+uint32_t crc32c_update(uint32_t crc, const void *data, size_t length) {
     crc = ~crc;
 #ifdef __x86_64__
     if (__builtin_cpu_supports("sse4.2"))

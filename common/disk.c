@@ -18,8 +18,7 @@ struct disk_file {
     int descriptor;
 };
 
-static int linux_open(struct disk *disk, const char *path, int flags, struct disk_file **file)
-{
+static int linux_open(struct disk *disk, const char *path, int flags, struct disk_file **file) {
     (void)disk;
     int mode = (flags & DISK_READ_ONLY) != 0 ? O_RDONLY : O_RDWR;
     if ((flags & DISK_CREATE) != 0)
@@ -34,17 +33,16 @@ static int linux_open(struct disk *disk, const char *path, int flags, struct dis
     return 0;
 }
 
-static void linux_close(struct disk_file *file)
-{
+static void linux_close(struct disk_file *file) {
     close(file->descriptor);
     free(file);
 }
 
-static int64_t linux_read(struct disk_file *file, void *data, size_t length, uint64_t offset)
-{
+static int64_t linux_read(struct disk_file *file, void *data, size_t length, uint64_t offset) {
     size_t done = 0;
     while (done < length) {
-        ssize_t count = pread(file->descriptor, (uint8_t *)data + done, length - done, (off_t)(offset + done));
+        ssize_t count =
+            pread(file->descriptor, (uint8_t *)data + done, length - done, (off_t)(offset + done));
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0)
@@ -56,8 +54,7 @@ static int64_t linux_read(struct disk_file *file, void *data, size_t length, uin
     return (int64_t)done;
 }
 
-static int linux_write(struct disk_file *file, const void *data, size_t length, uint64_t offset)
-{
+static int linux_write(struct disk_file *file, const void *data, size_t length, uint64_t offset) {
     size_t done = 0;
     while (done < length) {
         ssize_t count =
@@ -71,42 +68,35 @@ static int linux_write(struct disk_file *file, const void *data, size_t length, 
     return 0;
 }
 
-static int linux_sync(struct disk_file *file)
-{
+static int linux_sync(struct disk_file *file) {
     return fdatasync(file->descriptor) == 0 ? 0 : -errno;
 }
 
-static int64_t linux_size(struct disk_file *file)
-{
+static int64_t linux_size(struct disk_file *file) {
     struct stat status;
     return fstat(file->descriptor, &status) == 0 ? (int64_t)status.st_size : -errno;
 }
 
-static int linux_truncate(struct disk_file *file, uint64_t length)
-{
+static int linux_truncate(struct disk_file *file, uint64_t length) {
     return ftruncate(file->descriptor, (off_t)length) == 0 ? 0 : -errno;
 }
 
-static int linux_rename(struct disk *disk, const char *from, const char *to)
-{
+static int linux_rename(struct disk *disk, const char *from, const char *to) {
     (void)disk;
     return rename(from, to) == 0 ? 0 : -errno;
 }
 
-static int linux_unlink(struct disk *disk, const char *path)
-{
+static int linux_unlink(struct disk *disk, const char *path) {
     (void)disk;
     return unlink(path) == 0 ? 0 : -errno;
 }
 
-static int linux_make_directory(struct disk *disk, const char *path)
-{
+static int linux_make_directory(struct disk *disk, const char *path) {
     (void)disk;
     return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : -errno;
 }
 
-static int linux_sync_directory(struct disk *disk, const char *path)
-{
+static int linux_sync_directory(struct disk *disk, const char *path) {
     (void)disk;
     int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0)
@@ -117,8 +107,7 @@ static int linux_sync_directory(struct disk *disk, const char *path)
 }
 
 static int linux_list(struct disk *disk, const char *path, void (*visit)(void *context, const char *name),
-                      void *context)
-{
+                      void *context) {
     (void)disk;
     DIR *directory = opendir(path);
     if (directory == NULL)
@@ -151,14 +140,12 @@ static const struct disk_operations linux_operations = {
     .list = linux_list,
 };
 
-struct disk *disk_linux(void)
-{
+struct disk *disk_linux(void) {
     static struct disk disk = {.operations = &linux_operations};
     return &disk;
 }
 
-int disk_read_file(struct disk *disk, const char *path, size_t limit, struct buffer *out)
-{
+int disk_read_file(struct disk *disk, const char *path, size_t limit, struct buffer *out) {
     struct disk_file *file = NULL;
     int result = disk->operations->open(disk, path, DISK_READ_ONLY, &file);
     if (result != 0)
@@ -179,8 +166,7 @@ int disk_read_file(struct disk *disk, const char *path, size_t limit, struct buf
     return result;
 }
 
-static int write_whole(struct disk *disk, const char *path, struct bytes content)
-{
+static int write_whole(struct disk *disk, const char *path, struct bytes content) {
     struct disk_file *file = NULL;
     int result = disk->operations->open(disk, path, DISK_CREATE, &file);
     if (result != 0)
@@ -194,8 +180,7 @@ static int write_whole(struct disk *disk, const char *path, struct bytes content
     return result;
 }
 
-int disk_replace_file(struct disk *disk, const char *directory, const char *name, struct bytes content)
-{
+int disk_replace_file(struct disk *disk, const char *directory, const char *name, struct bytes content) {
     char path[4096];
     char temporary[4096 + 8];
     if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path)

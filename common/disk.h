@@ -3,8 +3,8 @@
  * and the generation pointer run in the simulator over a model of what Linux promises.
  *
  * Contract: an operation returns 0 (or a count) or -errno. Data is durable only after sync() of the file
- * returned 0, a name (create, rename, unlink) only after sync_directory(). After a failed sync the state of the
- * file is unknown: the caller must abort the daemon, never retry (Linux marks the pages clean).
+ * returned 0, a name (create, rename, unlink) only after sync_directory(). After a failed sync the state of
+ * the file is unknown: the caller must abort the daemon, never retry (Linux marks the pages clean).
  * Threading: operations on different files may run concurrently.
  */
 #ifndef QUORATE_COMMON_DISK_H

@@ -17,8 +17,7 @@ static char log_role[32] = "quorate";
 static enum log_level log_threshold = LOG_LEVEL_INFO;
 static const char *const level_names[] = {"debug", "info", "warn", "error", "fatal"};
 
-void log_init(const char *role, const char *level)
-{
+void log_init(const char *role, const char *level) {
     snprintf(log_role, sizeof log_role, "%s", role);
     for (unsigned i = 0; i < sizeof level_names / sizeof *level_names; i++) {
         if (strcmp(level, level_names[i]) == 0)
@@ -32,8 +31,7 @@ struct line {
 };
 
 static void put(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(struct line *line, const char *format, ...)
-{
+static void put(struct line *line, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     size_t room = sizeof line->text - line->length;
@@ -43,8 +41,7 @@ static void put(struct line *line, const char *format, ...)
         line->length += (size_t)length < room ? (size_t)length : room - 1;
 }
 
-static void put_json_text(struct line *line, const uint8_t *text, size_t length)
-{
+static void put_json_text(struct line *line, const uint8_t *text, size_t length) {
     put(line, "\"");
     for (size_t i = 0; i < length; i++) {
         uint8_t byte = text[i];
@@ -58,15 +55,13 @@ static void put_json_text(struct line *line, const uint8_t *text, size_t length)
     put(line, "\"");
 }
 
-static void put_text(struct line *line, const char *text)
-{
+static void put_text(struct line *line, const char *text) {
     if (text == NULL)
         text = "";
     put_json_text(line, (const uint8_t *)text, strlen(text));
 }
 
-static void put_value(struct line *line, const struct log_field *field)
-{
+static void put_value(struct line *line, const struct log_field *field) {
     switch (field->kind) {
     case LOG_STRING:
         put_text(line, field->string);
@@ -94,8 +89,7 @@ static void put_value(struct line *line, const struct log_field *field)
     }
 }
 
-static void put_head(struct line *line, enum log_level level, const char *file, int source_line)
-{
+static void put_head(struct line *line, enum log_level level, const char *file, int source_line) {
     struct timespec now;
     struct tm calendar;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -110,8 +104,7 @@ static void put_head(struct line *line, enum log_level level, const char *file, 
     put(line, ",\"role\":\"%s\",\"msg\":", log_role);
 }
 
-void log_write(enum log_level level, const char *file, int source_line, const char *message, ...)
-{
+void log_write(enum log_level level, const char *file, int source_line, const char *message, ...) {
     if (level < log_threshold)
         return;
     struct line line = {.length = 0};
@@ -137,7 +130,6 @@ void log_write(enum log_level level, const char *file, int source_line, const ch
         return; /* nobody listens: there is nowhere left to say so */
 }
 
-void log_exit(void)
-{
+void log_exit(void) {
     _exit(1);
 }

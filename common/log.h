@@ -1,6 +1,6 @@
 /*
- * log: JSON lines in etcd's field conventions: {"level":"info","ts":"…","caller":"…","msg":"…", fields…}, each
- * naming its role. One write(2) a line to standard error (the launcher or systemd collects it).
+ * log: JSON lines in etcd's field conventions: {"level":"info","ts":"…","caller":"…","msg":"…", fields…},
+ * each naming its role. One write(2) a line to standard error (the launcher or systemd collects it).
  *
  * Levels: debug, info, warn (a peer or client did something odd, we cope), error (we failed at something and
  * go on), fatal (the environment failed us: the daemon exits with status 1, cleanly). A broken invariant is
@@ -32,7 +32,8 @@ struct log_field {
 };
 #define F_STR(field, value) ((struct log_field){.name = (field), .kind = LOG_STRING, .string = (value)})
 #define F_U64(field, value) ((struct log_field){.name = (field), .kind = LOG_UNSIGNED, .number = (value)})
-#define F_I64(field, value) ((struct log_field){.name = (field), .kind = LOG_SIGNED, .signed_number = (value)})
+#define F_I64(field, value)                                                                                  \
+    ((struct log_field){.name = (field), .kind = LOG_SIGNED, .signed_number = (value)})
 /* Ids as etcd prints them: lower-case hex, a string. */
 #define F_HEX(field, value) ((struct log_field){.name = (field), .kind = LOG_HEX, .number = (value)})
 #define F_BYTES(field, value) ((struct log_field){.name = (field), .kind = LOG_BYTES, .bytes = (value)})

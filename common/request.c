@@ -4,38 +4,32 @@
 #include "common/wire.h"
 
 /* Known fields must have their wire type; unknown ones are skipped whatever theirs is. */
-static bool as_bytes(const struct wire_field *field, struct bytes *out)
-{
+static bool as_bytes(const struct wire_field *field, struct bytes *out) {
     *out = field->bytes;
     return field->type == WIRE_BYTES;
 }
 
-static bool as_int64(const struct wire_field *field, int64_t *out)
-{
+static bool as_int64(const struct wire_field *field, int64_t *out) {
     *out = (int64_t)field->value;
     return field->type == WIRE_VARINT;
 }
 
-static bool as_uint64(const struct wire_field *field, uint64_t *out)
-{
+static bool as_uint64(const struct wire_field *field, uint64_t *out) {
     *out = field->value;
     return field->type == WIRE_VARINT;
 }
 
-static bool as_enum(const struct wire_field *field, int32_t *out)
-{
+static bool as_enum(const struct wire_field *field, int32_t *out) {
     *out = (int32_t)field->value;
     return field->type == WIRE_VARINT;
 }
 
-static bool as_bool(const struct wire_field *field, bool *out)
-{
+static bool as_bool(const struct wire_field *field, bool *out) {
     *out = field->value != 0;
     return field->type == WIRE_VARINT;
 }
 
-static bool range_request_field(const struct wire_field *field, struct range_request *out)
-{
+static bool range_request_field(const struct wire_field *field, struct range_request *out) {
     switch (field->number) {
     case 1:
         return as_bytes(field, &out->key);
@@ -68,8 +62,7 @@ static bool range_request_field(const struct wire_field *field, struct range_req
     }
 }
 
-bool range_request_decode(struct bytes message, struct range_request *out)
-{
+bool range_request_decode(struct bytes message, struct range_request *out) {
     struct wire_reader reader = wire_reader_of(message);
     struct wire_field field;
     *out = (struct range_request){0};
@@ -80,8 +73,7 @@ bool range_request_decode(struct bytes message, struct range_request *out)
     return !reader.malformed;
 }
 
-static bool put_request_field(const struct wire_field *field, struct put_request *out)
-{
+static bool put_request_field(const struct wire_field *field, struct put_request *out) {
     switch (field->number) {
     case 1:
         return as_bytes(field, &out->key);
@@ -100,8 +92,7 @@ static bool put_request_field(const struct wire_field *field, struct put_request
     }
 }
 
-bool put_request_decode(struct bytes message, struct put_request *out)
-{
+bool put_request_decode(struct bytes message, struct put_request *out) {
     struct wire_reader reader = wire_reader_of(message);
     struct wire_field field;
     *out = (struct put_request){0};
@@ -112,8 +103,7 @@ bool put_request_decode(struct bytes message, struct put_request *out)
     return !reader.malformed;
 }
 
-static bool delete_range_request_field(const struct wire_field *field, struct delete_range_request *out)
-{
+static bool delete_range_request_field(const struct wire_field *field, struct delete_range_request *out) {
     switch (field->number) {
     case 1:
         return as_bytes(field, &out->key);
@@ -126,8 +116,7 @@ static bool delete_range_request_field(const struct wire_field *field, struct de
     }
 }
 
-bool delete_range_request_decode(struct bytes message, struct delete_range_request *out)
-{
+bool delete_range_request_decode(struct bytes message, struct delete_range_request *out) {
     struct wire_reader reader = wire_reader_of(message);
     struct wire_field field;
     *out = (struct delete_range_request){0};
@@ -138,8 +127,7 @@ bool delete_range_request_decode(struct bytes message, struct delete_range_reque
     return !reader.malformed;
 }
 
-static bool compaction_request_field(const struct wire_field *field, struct compaction_request *out)
-{
+static bool compaction_request_field(const struct wire_field *field, struct compaction_request *out) {
     switch (field->number) {
     case 1:
         return as_int64(field, &out->revision);
@@ -150,8 +138,7 @@ static bool compaction_request_field(const struct wire_field *field, struct comp
     }
 }
 
-bool compaction_request_decode(struct bytes message, struct compaction_request *out)
-{
+bool compaction_request_decode(struct bytes message, struct compaction_request *out) {
     struct wire_reader reader = wire_reader_of(message);
     struct wire_field field;
     *out = (struct compaction_request){0};
@@ -162,8 +149,7 @@ bool compaction_request_decode(struct bytes message, struct compaction_request *
     return !reader.malformed;
 }
 
-static bool alarm_request_field(const struct wire_field *field, struct alarm_request *out)
-{
+static bool alarm_request_field(const struct wire_field *field, struct alarm_request *out) {
     switch (field->number) {
     case 1:
         return as_enum(field, &out->action);
@@ -176,8 +162,7 @@ static bool alarm_request_field(const struct wire_field *field, struct alarm_req
     }
 }
 
-bool alarm_request_decode(struct bytes message, struct alarm_request *out)
-{
+bool alarm_request_decode(struct bytes message, struct alarm_request *out) {
     struct wire_reader reader = wire_reader_of(message);
     struct wire_field field;
     *out = (struct alarm_request){0};
@@ -188,8 +173,7 @@ bool alarm_request_decode(struct bytes message, struct alarm_request *out)
     return !reader.malformed;
 }
 
-static bool compare_field(const struct wire_field *field, struct compare *out)
-{
+static bool compare_field(const struct wire_field *field, struct compare *out) {
     switch (field->number) {
     case 1:
         return as_enum(field, &out->result);
@@ -213,8 +197,7 @@ static bool compare_field(const struct wire_field *field, struct compare *out)
     }
 }
 
-bool compare_decode(struct bytes message, struct compare *out)
-{
+bool compare_decode(struct bytes message, struct compare *out) {
     struct wire_reader reader = wire_reader_of(message);
     struct wire_field field;
     *out = (struct compare){0};
@@ -225,8 +208,7 @@ bool compare_decode(struct bytes message, struct compare *out)
     return !reader.malformed;
 }
 
-bool request_op_decode(struct bytes message, struct request_op *out)
-{
+bool request_op_decode(struct bytes message, struct request_op *out) {
     struct wire_reader reader = wire_reader_of(message);
     struct wire_field field;
     *out = (struct request_op){0};
@@ -240,8 +222,7 @@ bool request_op_decode(struct bytes message, struct request_op *out)
     return !reader.malformed;
 }
 
-bool txn_count(struct bytes message, size_t counts[4])
-{
+bool txn_count(struct bytes message, size_t counts[4]) {
     struct wire_reader reader = wire_reader_of(message);
     struct wire_field field;
     memset(counts, 0, 4 * sizeof *counts);
@@ -255,8 +236,7 @@ bool txn_count(struct bytes message, size_t counts[4])
     return !reader.malformed;
 }
 
-bool txn_next(struct wire_reader *reader, enum txn_part part, struct bytes *element)
-{
+bool txn_next(struct wire_reader *reader, enum txn_part part, struct bytes *element) {
     struct wire_field field;
     while (wire_next(reader, &field)) {
         if (field.number == (uint32_t)part && field.type == WIRE_BYTES) {
@@ -268,8 +248,7 @@ bool txn_next(struct wire_reader *reader, enum txn_part part, struct bytes *elem
 }
 
 /* RequestHeader: ID=1, username=2, auth_revision=3. */
-static bool internal_header_decode(struct bytes message, struct internal_request *out)
-{
+static bool internal_header_decode(struct bytes message, struct internal_request *out) {
     struct wire_reader reader = wire_reader_of(message);
     struct wire_field field;
     while (wire_next(&reader, &field)) {
@@ -286,8 +265,7 @@ static bool internal_header_decode(struct bytes message, struct internal_request
     return !reader.malformed;
 }
 
-bool internal_request_decode(struct bytes entry, struct internal_request *out)
-{
+bool internal_request_decode(struct bytes entry, struct internal_request *out) {
     struct wire_reader reader = wire_reader_of(entry);
     struct wire_field field;
     *out = (struct internal_request){0};
@@ -303,8 +281,7 @@ bool internal_request_decode(struct bytes entry, struct internal_request *out)
     return !reader.malformed;
 }
 
-void internal_request_encode(struct buffer *out, const struct internal_request *request)
-{
+void internal_request_encode(struct buffer *out, const struct internal_request *request) {
     buffer_reserve(out, internal_request_size(request));
     wire_put_bytes_always(out, request->number, request->body);
     size_t header = wire_begin_message(out, INTERNAL_HEADER);
@@ -314,13 +291,11 @@ void internal_request_encode(struct buffer *out, const struct internal_request *
     wire_end_message(out, header);
 }
 
-size_t internal_request_size(const struct internal_request *request)
-{
+size_t internal_request_size(const struct internal_request *request) {
     return request->body.length + request->username.length + 64;
 }
 
-bool interval_contains(struct bytes key, struct bytes range_end, struct bytes probe)
-{
+bool interval_contains(struct bytes key, struct bytes range_end, struct bytes probe) {
     if (range_end.length == 0)
         return bytes_equal(key, probe);
     if (bytes_compare(probe, key) < 0)

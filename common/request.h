@@ -12,7 +12,8 @@
 #include "common/bytes.h"
 
 enum {
-    REQUEST_MAX_DEPTH = 128, /* nesting of Txn in Txn: max-txn-ops bounds it in practice (each level costs an op) */
+    REQUEST_MAX_DEPTH =
+        128, /* nesting of Txn in Txn: max-txn-ops bounds it in practice (each level costs an op) */
 };
 
 /* Every RPC that crosses the bus. The numbers are part of the bus contract: append, never reorder. */

@@ -10,12 +10,10 @@ static const struct {
 #undef STATUS_ROW
 };
 
-enum grpc_code status_code(uint16_t status)
-{
+enum grpc_code status_code(uint16_t status) {
     return status < STATUS_COUNT ? rows[status].code : GRPC_UNKNOWN;
 }
 
-const char *status_message(uint16_t status)
-{
+const char *status_message(uint16_t status) {
     return status < STATUS_COUNT ? rows[status].message : "unknown error";
 }

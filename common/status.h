@@ -69,13 +69,11 @@ enum grpc_code {
     X(ROLE_EXISTS, GRPC_FAILED_PRECONDITION, "etcdserver: role name already exists")                         \
     X(ROLE_NOT_FOUND, GRPC_FAILED_PRECONDITION, "etcdserver: role name not found")                           \
     X(ROLE_EMPTY, GRPC_INVALID_ARGUMENT, "etcdserver: role name is empty")                                   \
-    X(AUTH_FAILED, GRPC_INVALID_ARGUMENT,                                                                    \
-      "etcdserver: authentication failed, invalid user ID or password")                                      \
+    X(AUTH_FAILED, GRPC_INVALID_ARGUMENT, "etcdserver: authentication failed, invalid user ID or password")  \
     X(PERMISSION_NOT_GIVEN, GRPC_INVALID_ARGUMENT, "etcdserver: permission not given")                       \
     X(PERMISSION_DENIED, GRPC_PERMISSION_DENIED, "etcdserver: permission denied")                            \
     X(ROLE_NOT_GRANTED, GRPC_FAILED_PRECONDITION, "etcdserver: role is not granted to the user")             \
-    X(PERMISSION_NOT_GRANTED, GRPC_FAILED_PRECONDITION,                                                      \
-      "etcdserver: permission is not granted to the role")                                                   \
+    X(PERMISSION_NOT_GRANTED, GRPC_FAILED_PRECONDITION, "etcdserver: permission is not granted to the role") \
     X(AUTH_NOT_ENABLED, GRPC_FAILED_PRECONDITION, "etcdserver: authentication is not enabled")               \
     X(INVALID_AUTH_TOKEN, GRPC_UNAUTHENTICATED, "etcdserver: invalid auth token")                            \
     X(INVALID_AUTH_MANAGEMENT, GRPC_INVALID_ARGUMENT, "etcdserver: invalid auth management")                 \

@@ -29,6 +29,10 @@ static void begin_behind(struct raft_role *role, uint64_t index, uint64_t term) 
     role->released_bytes = role->log->bytes;
 }
 
+static bool nothing_loaded(const struct raft_log *log) {
+    return log->last == 0 && log->run_count == 0;
+}
+
 /*
  * The first record says where the log begins: the snapshot record comes later and says what lies before.
  * Where segments were released, the first entries may be dead ones, and what overwrote them begins below
@@ -37,8 +41,7 @@ static void begin_behind(struct raft_role *role, uint64_t index, uint64_t term) 
 static void load_entry(void *context, const struct wal_entry *entry) {
     struct raft_role *role = context;
     struct raft_log *log = raft_core_loading_log(role->core);
-    bool fresh = log->last == 0 && log->run_count == 0;
-    if (fresh || (entry->index <= log->base_index && entry->index > role->loading_base))
+    if (nothing_loaded(log) || (entry->index <= log->base_index && entry->index > role->loading_base))
         begin_behind(role, entry->index - 1, 0);
     if (entry->index <= log->base_index || entry->index > log->last + 1) {
         role_fail(role,
@@ -69,8 +72,13 @@ static void load_snapshot(void *context, const struct wal_snapshot *snapshot) {
         role->loading_base = snapshot->index;
         role->loading_base_term = snapshot->term;
     }
-    if (snapshot->index > role->log->last)
-        begin_behind(role, snapshot->index, snapshot->term); /* it stands for all that came before */
+    /*
+     * Beyond the last entry it stands for all that came before. As the first thing of what is left of the log
+     * it says nothing of where the entries begin: those behind it may have been released for a later
+     * snapshot.
+     */
+    if (!nothing_loaded(role->log) && snapshot->index > role->log->last)
+        begin_behind(role, snapshot->index, snapshot->term);
 }
 
 struct wal_visitor raft_role_visitor(struct raft_role *role) {

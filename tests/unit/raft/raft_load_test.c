@@ -100,6 +100,17 @@ static void a_snapshot_beyond_the_end_may_come_last(void **state) {
     starts(50, 50);
 }
 
+static void an_old_snapshot_may_stand_before_released_entries(void **state) {
+    (void)state;
+    load_members(555);
+    load_state(2, 530);
+    load_snapshot(524, 2); /* 525 to 547 stood in the segment before it, which was released for 555 */
+    load_entries(548, 560, 2);
+    load_state(2, 558);
+    load_snapshot(555, 2);
+    starts(555, 560);
+}
+
 static void is_refused(void) {
     char error[512] = "";
     assert_false(raft_role_start(role, 1, error));
@@ -129,6 +140,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(dead_entries_at_the_beginning_make_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_snapshot_beyond_the_end_replaces_the_log, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_snapshot_beyond_the_end_may_come_last, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_old_snapshot_may_stand_before_released_entries, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_gap_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_snapshot_stands_for_is_not_overwritten, set_up, tear_down),
     };
