@@ -4,7 +4,7 @@
  * Why current states are written late (recent.h): a key that is written often costs the store one write for
  * many changes, and the log's keys, which ascend, are cheap for RocksDB's memtable where scattered ones are
  * not. How late: `spill_limit` bytes of changes, SPILL_REVISIONS at most (which bounds what mvcc_open has to
- * read). Scans have to look at all that is not spilled, so the limit halves with each and grows back slowly.
+ * read).
  */
 #include "apply/mvcc/mvcc.h"
 
@@ -18,8 +18,7 @@ enum {
     KEEP_BYTES = 1 << 20,
     LARGE_DELETE_KEYS = 10000,
     RECENT_BYTES = 48 << 20,
-    SPILL_LIMIT = 4 << 20,
-    SPILL_LIMIT_LEAST = 64 << 10,
+    SPILL_LIMIT = 36 << 20, /* the larger part of RECENT_BYTES: the rest serves reads */
     SPILL_STEP = 256 << 10,
     SPILL_REVISIONS = 200000,
 };
@@ -170,15 +169,6 @@ static void put_applied(struct mvcc *mvcc) {
 
 /* --- spilling --- */
 
-static void adapt_limit(struct mvcc *mvcc) {
-    for (; mvcc->recent.collects > 0 && mvcc->spill_limit > SPILL_LIMIT_LEAST; mvcc->recent.collects--)
-        mvcc->spill_limit /= 2;
-    mvcc->recent.collects = 0;
-    mvcc->spill_limit += mvcc->spill_limit / 128;
-    if (mvcc->spill_limit > SPILL_LIMIT)
-        mvcc->spill_limit = SPILL_LIMIT;
-}
-
 static bool spill_due(struct mvcc *mvcc) {
     struct recent *recent = &mvcc->recent;
     if (recent->follow && recent_passed(recent, mvcc->mark))
@@ -223,7 +213,6 @@ static void write_batch(struct mvcc *mvcc) {
 }
 
 void mvcc_commit(struct mvcc *mvcc) {
-    adapt_limit(mvcc);
     if (spill(mvcc) || mvcc->dirty)
         write_batch(mvcc);
     recent_trim(&mvcc->recent);

@@ -35,7 +35,7 @@ struct mvcc {
     struct recent recent;
     uint64_t hash_seed;
     size_t batch_bytes;      /* put into the batch so far */
-    size_t spill_limit;      /* bytes of recent that may be unspilled; shrinks while there are scans */
+    size_t spill_limit;      /* bytes of recent that may be unspilled */
     size_t spill_step;       /* bytes spilled at most with a commit, beside twice what it brought */
     struct recent_mark mark; /* while recent.follow: a snapshot waits until it is passed */
     bool dirty;              /* something executed since the last commit */

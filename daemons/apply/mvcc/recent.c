@@ -66,6 +66,7 @@ void recent_init(struct recent *recent, size_t limit) {
     recent->evict = recent->spill = (struct recent_place){.segment = recent->first};
     recent->slot_count = FIRST_SLOTS;
     recent->slots = must_zalloc(FIRST_SLOTS * sizeof(struct recent_slot));
+    dirty_index_init(&recent->index);
 }
 
 void recent_free(struct recent *recent) {
@@ -77,7 +78,7 @@ void recent_free(struct recent *recent) {
     free(recent->spare);
     free(recent->slots);
     free(recent->pending);
-    arena_free(&recent->arena);
+    dirty_index_free(&recent->index);
     *recent = (struct recent){0};
 }
 
@@ -180,11 +181,13 @@ static struct recent_entry *add(struct recent *recent, struct bytes key, uint64_
     struct recent_entry *older = slot->entry;
     recent->entry_count += older == NULL;
     *slot = (struct recent_slot){.hash = hash, .entry = entry};
-    if (older != NULL) {
+    if (older != NULL)
         older->superseded = true;
-        recent->dirty_count -= older->dirty;
-    }
-    recent->dirty_count += dirty;
+    if (older != NULL && older->dirty)
+        dirty_index_replace(older, entry);
+    else if (dirty)
+        dirty_index_add(&recent->index, entry);
+    recent->dirty_count += dirty && !(older != NULL && older->dirty);
     return entry;
 }
 
@@ -203,43 +206,6 @@ void recent_remember(struct recent *recent, struct bytes key, uint64_t hash, con
         add(recent, key, hash, record, false);
 }
 
-/* --- scans --- */
-
-static int by_key(const void *left, const void *right) {
-    const struct recent_entry *const *a = left;
-    const struct recent_entry *const *b = right;
-    return bytes_compare(recent_key(*a), recent_key(*b));
-}
-
-static bool wanted(const struct recent_entry *entry, struct bytes lower, struct bytes upper) {
-    if (!entry->dirty || entry->superseded)
-        return false;
-    struct bytes key = recent_key(entry);
-    return bytes_compare(key, lower) >= 0 && (upper.length == 0 || bytes_compare(key, upper) < 0);
-}
-
-size_t recent_collect(struct recent *recent, struct bytes lower, struct bytes upper,
-                      struct recent_entry ***entries) {
-    struct recent_entry *entry = NULL;
-    struct buffer found = {0};
-    *entries = NULL;
-    if (recent->dirty_count == 0)
-        return 0;
-    recent->collects++;
-    for (struct recent_place at = recent->spill; (entry = entry_at(&at)) != NULL; at.offset += entry->size) {
-        if (wanted(entry, lower, upper))
-            buffer_append(&found, &entry, sizeof(struct recent_entry *));
-    }
-    size_t count = found.length / sizeof(struct recent_entry *);
-    if (count > 0) {
-        *entries = arena_alloc(&recent->arena, found.length);
-        memcpy(*entries, found.data, found.length);
-        qsort(*entries, count, sizeof(struct recent_entry *), by_key);
-    }
-    buffer_free(&found);
-    return count;
-}
-
 /* --- spilling and evicting --- */
 
 static void pass(struct recent *recent, const struct recent_entry *entry) {
@@ -249,6 +215,7 @@ static void pass(struct recent *recent, const struct recent_entry *entry) {
 
 static struct recent_entry *clean(struct recent *recent, struct recent_entry *entry) {
     entry->dirty = false;
+    dirty_index_remove(&recent->index, entry);
     recent->dirty_count--;
     return entry;
 }
@@ -328,7 +295,6 @@ static void drop_evicted_segments(struct recent *recent) {
 }
 
 void recent_trim(struct recent *recent) {
-    arena_reset(&recent->arena);
     if (recent->dirty_count == 0)
         settle(recent); /* nothing is dirty: everything may go */
     /* What is copied forward counts against a bound, or entries that are all in use would go round for ever.

@@ -15,6 +15,7 @@
 #ifndef QUORATE_APPLY_MVCC_RECENT_H
 #define QUORATE_APPLY_MVCC_RECENT_H
 
+#include "apply/mvcc/dirty_index.h"
 #include "apply/mvcc/record.h"
 
 enum { RECENT_VALUE_LIMIT = 16 * 1024 }; /* larger values are not kept only because they were read */
@@ -25,7 +26,9 @@ struct recent_entry {
     bool dirty;                                /* not in the store yet */
     bool superseded;                           /* a later entry has the key */
     bool used;                                 /* found since it was written */
-    uint8_t data[];                            /* 'c', user key, encoded record */
+    uint32_t place;                            /* in its leaf of the dirty index */
+    struct dirty_leaf *leaf;
+    uint8_t data[]; /* 'c', user key, encoded record */
 };
 
 struct recent_segment;
@@ -51,13 +54,12 @@ struct recent {
     size_t spill_bytes; /* of those from `spill` on */
     size_t dirty_count;
     struct recent_place evict, spill;
-    bool follow;       /* spilling a key whose entry was superseded spills the newest one; set by the owner */
-    unsigned collects; /* scans that had to look at dirty entries; the owner reads and clears it */
+    struct dirty_index index;
+    bool follow; /* spilling a key whose entry was superseded spills the newest one; set by the owner */
     struct recent_slot *slots;
     size_t slot_count, entry_count;
     struct recent_entry **pending; /* changes since recent_written, in order */
     size_t pending_count, pending_capacity;
-    struct arena arena; /* of collected arrays, until recent_trim */
 };
 
 /* Seeded hash of a key. */
@@ -84,11 +86,6 @@ struct recent_entry *recent_find(struct recent *recent, struct bytes key, uint64
 void recent_change(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record);
 /* What the store says of a key that is not known here. record NULL: it does not exist. */
 void recent_remember(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record);
-
-/* The newest dirty entries with keys in [lower, upper) (empty upper: open), in key order. Returns how many.
- */
-size_t recent_collect(struct recent *recent, struct bytes lower, struct bytes upper,
-                      struct recent_entry ***entries);
 
 /* The oldest dirty entry, which is clean from now on: the caller puts it into the batch. NULL: none is dirty.
  */

@@ -127,9 +127,11 @@ static void open_bounds(struct cursor *cursor, struct bytes lower, struct bytes 
     struct view *view = cursor->view;
     cursor->iterator = view->store->operations->iterate(view->store, view->snapshot, buffer_bytes(&first),
                                                         buffer_bytes(&end), view->store_flags);
-    if (view->recent != NULL)
-        cursor->entry_count = recent_collect(view->recent, lower, upper, &cursor->entries);
-    cursor->entry_at = cursor->backward ? cursor->entry_count : 0;
+    if (view->recent != NULL && view->recent->dirty_count > 0) {
+        buffer_append_bytes(&cursor->dirty_lower, lower);
+        buffer_append_bytes(&cursor->dirty_upper, upper);
+        cursor->dirty_more = true;
+    }
     if (cursor->backward)
         cursor->valid = view->store->operations->last(cursor->iterator);
     else
@@ -173,7 +175,26 @@ static struct bytes iterator_key(const struct cursor *cursor) {
     return bytes_of(key.data + 1, key.length - 1);
 }
 
-static const struct recent_entry *next_entry(const struct cursor *cursor) {
+/* The next leaf that has entries in the interval. */
+static void load_leaf(struct cursor *cursor) {
+    struct buffer *bound = cursor->backward ? &cursor->dirty_upper : &cursor->dirty_lower;
+    cursor->entry_count = 0;
+    while (cursor->dirty_more && cursor->entry_count == 0) {
+        struct bytes next;
+        cursor->entry_count =
+            dirty_index_collect(&cursor->view->recent->index, buffer_bytes(&cursor->dirty_lower),
+                                buffer_bytes(&cursor->dirty_upper), cursor->backward, cursor->entries, &next,
+                                &cursor->dirty_more);
+        bound->length = 0;
+        buffer_append_bytes(bound, next);
+    }
+    cursor->entry_at = cursor->backward ? cursor->entry_count : 0;
+}
+
+static const struct recent_entry *next_entry(struct cursor *cursor) {
+    bool exhausted = cursor->entry_at == (cursor->backward ? 0 : cursor->entry_count);
+    if (exhausted && cursor->dirty_more)
+        load_leaf(cursor);
     if (cursor->backward)
         return cursor->entry_at > 0 ? cursor->entries[cursor->entry_at - 1] : NULL;
     return cursor->entry_at < cursor->entry_count ? cursor->entries[cursor->entry_at] : NULL;
@@ -251,6 +272,8 @@ enum cursor_step cursor_next(struct cursor *cursor) {
 
 void cursor_close(struct cursor *cursor) {
     view_release(cursor->view, &cursor->history);
+    buffer_free(&cursor->dirty_lower);
+    buffer_free(&cursor->dirty_upper);
     if (cursor->iterator != NULL)
         cursor->view->store->operations->close_iterator(cursor->iterator);
     cursor->iterator = NULL;

@@ -53,8 +53,11 @@ struct cursor {
     int64_t revision;
     bool backward, valid, ended;
     bool consumed; /* the iterator's entry was the last item: step before looking at it again */
-    struct recent_entry **entries; /* the dirty ones, in key order */
-    size_t entry_count, entry_at;  /* the next one (backward: the one before entry_at) */
+    /* Dirty entries, leaf by leaf: those of the present leaf in key order, and the bounds of what follows. */
+    struct recent_entry *entries[LEAF_ENTRIES];
+    size_t entry_count, entry_at; /* the next one (backward: the one before entry_at) */
+    struct buffer dirty_lower, dirty_upper;
+    bool dirty_more;
     struct found history;
     uint64_t budget; /* keys (and history links) that may still be examined before CURSOR_PAUSE */
     /* The item, or on a pause the last key examined (none: no data); borrowed until the next step. */
