@@ -240,9 +240,21 @@ static void check_background(struct rocksdb_store *store) {
         LOG_FATAL("the database failed", F_STR("operation", "flush or compaction in the background"));
 }
 
+static unsigned long files_at_level0(struct rocksdb_store *store) {
+    char *text = rocksdb_property_value(store->database, "rocksdb.num-files-at-level0");
+    unsigned long files = text == NULL ? 0 : strtoul(text, NULL, 10);
+    rocksdb_free(text);
+    return files;
+}
+
+/*
+ * A flush that would add one file too many to level 0 makes its caller wait for the merge, whatever its wait
+ * option says, and the caller is apply's only loop: such a flush comes later.
+ */
 static bool flush(struct store *store) {
     check_background(of(store));
-    if (property(of(store), "rocksdb.num-immutable-mem-table") != 0)
+    if (property(of(store), "rocksdb.num-immutable-mem-table") != 0 ||
+        files_at_level0(of(store)) > LEVEL0_FILES + LEVEL0_FILES / 2)
         return false;
     char *error = NULL;
     rocksdb_flush(of(store)->database, of(store)->flush, &error);
@@ -376,7 +388,7 @@ static void set_background(rocksdb_options_t *options) {
     rocksdb_env_t *environment = rocksdb_create_default_env();
     rocksdb_env_set_background_threads(environment, 1);
     rocksdb_env_set_high_priority_background_threads(environment, 1);
-    rocksdb_env_lower_thread_pool_cpu_priority(environment);
+    /* Merges keep the priority of the rest: starved by other load, they end in writes that stand still. */
     rocksdb_options_set_env(options, environment);
     rocksdb_env_destroy(environment); /* the default environment itself is never destroyed */
     rocksdb_options_set_max_background_jobs(options, BACKGROUND_JOBS);
