@@ -17,8 +17,8 @@ enum {
     APPLIED_LENGTH = STORE_APPLIED_LENGTH,
     KEEP_BYTES = 1 << 20,
     LARGE_DELETE_KEYS = 10000,
-    RECENT_BYTES = 72 << 20,
-    SPILL_LIMIT = 54 << 20, /* the larger part of RECENT_BYTES: the rest serves reads */
+    RECENT_BYTES = 40 << 20,
+    SPILL_LIMIT = 30 << 20, /* the larger part of RECENT_BYTES: the rest serves reads */
     SPILL_STEP = 256 << 10,
     SPILL_REVISIONS = 200000,
 };
