@@ -7,7 +7,7 @@
  * our dialer (#1518: EPIPE during the negotiation is taken for "closed by us");
  * - a pipe that is closed while a message is half received is never given back (its next read is refused
  * without completing), the one reaper thread of the process waits for it for ever, and no connection of the
- * process is ever replaced again: killing a busy peer did this one time in ten;
+ * process is ever replaced again: killing a busy peer did this (figures in ARCHITECTURE.md);
  * - messages queued for a dead peer reach the next one; a rejected second peer's messages vanish.
  * The streams below know none of this, and cost less: one read and one thread hop a frame instead of two or
  * three.

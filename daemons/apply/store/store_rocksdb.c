@@ -2,7 +2,7 @@
  * store_rocksdb: see store.h for the contract, building-blocks.md 2 for why the options are what they are.
  *
  * Memory: the block cache holds index and filter blocks too, so that memory does not grow with the number of
- * keys; three write buffers at most. Threads: one for flushes, one (of lower priority) for compactions.
+ * keys; three write buffers at most. Threads: one for flushes, one for compactions.
  * Every error of a read, a write or of the background is LOG_FATAL: a failed flush must not be retried here
  * (RocksDB 7.8 may misorder updates), and a store in doubt must not answer.
  */
