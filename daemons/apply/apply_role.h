@@ -7,12 +7,12 @@
  * Happy path. raft sends entries, each is executed at once into the batch of the round (mvcc/); its result is
  * put on the link of the proxy that the request id names. Reads are collected. At the end of the round the
  * batch is written with consistent index, term and conf state in it; then the collected reads run; then links
- * are flushed: no result of a round waits for the next. One may leave before its batch is written, when a link
- * that had run out of credit gets some back in the middle of a round; that is safe, because the entry is durable
- * in the log and a crash loses what is not flushed either way ("never in the past" below). A read that would take long becomes a job: a
- * slice of work that some other thread (or the simulator, at any later time) runs over a snapshot; its output
- * is put on the link in later rounds, in parts, at the pace at which the client takes it
- * (BUS_PROXY_CONSUMED).
+ * are flushed: no result of a round waits for the next. One may leave before its batch is written, when a
+ * link that had run out of credit gets some back in the middle of a round; that is safe, because the entry is
+ * durable in the log and a crash loses what is not flushed either way ("never in the past" below). A read
+ * that would take long becomes a job: a slice of work that some other thread (or the simulator, at any later
+ * time) runs over a snapshot; its output is put on the link in later rounds, in parts, at the pace at which
+ * the client takes it (BUS_PROXY_CONSUMED).
  *
  * Never in the past. A proxy's HELLO names the last revision it saw. Until the current revision has reached
  * it, its reads wait and results of replayed entries are not sent to it. A proxy may be as new as we are
