@@ -1,33 +1,7 @@
 /* request: see request.h. One decoder a message; the last value of a repeated scalar wins, as in protobuf. */
 #include "common/request.h"
 
-#include "common/wire.h"
-
-/* Known fields must have their wire type; unknown ones are skipped whatever theirs is. */
-static bool as_bytes(const struct wire_field *field, struct bytes *out) {
-    *out = field->bytes;
-    return field->type == WIRE_BYTES;
-}
-
-static bool as_int64(const struct wire_field *field, int64_t *out) {
-    *out = (int64_t)field->value;
-    return field->type == WIRE_VARINT;
-}
-
-static bool as_uint64(const struct wire_field *field, uint64_t *out) {
-    *out = field->value;
-    return field->type == WIRE_VARINT;
-}
-
-static bool as_enum(const struct wire_field *field, int32_t *out) {
-    *out = (int32_t)field->value;
-    return field->type == WIRE_VARINT;
-}
-
-static bool as_bool(const struct wire_field *field, bool *out) {
-    *out = field->value != 0;
-    return field->type == WIRE_VARINT;
-}
+#include "common/request_fields.h"
 
 static bool range_request_field(const struct wire_field *field, struct range_request *out) {
     switch (field->number) {

@@ -11,6 +11,8 @@
 
 #include "common/bytes.h"
 
+struct wire_reader;
+
 enum {
     REQUEST_MAX_DEPTH =
         128, /* nesting of Txn in Txn: max-txn-ops bounds it in practice (each level costs an op) */
@@ -29,6 +31,14 @@ enum method {
     METHOD_STATUS,
     METHOD_ALARM,
     METHOD_HEALTH, /* a Range {keys_only, limit 1} as root, for /health */
+    METHOD_WATCH,
+    METHOD_WATCH_PROGRESS,
+    METHOD_WATCH_HISTORY, /* events of the past (common/event.h), answered in parts like RANGE_STREAM */
+    METHOD_LEASE_GRANT,
+    METHOD_LEASE_REVOKE,
+    METHOD_LEASE_KEEP_ALIVE,
+    METHOD_LEASE_TIME_TO_LIVE,
+    METHOD_LEASE_LEASES,
 };
 
 enum sort_order { SORT_NONE, SORT_ASCEND, SORT_DESCEND };
@@ -91,7 +101,6 @@ enum txn_part { TXN_COMPARE = 1, TXN_SUCCESS = 2, TXN_FAILURE = 3 };
 /* False when the message is malformed at its own level (parts are not looked into). */
 bool txn_count(struct bytes message, size_t counts[4]);
 /* Walks the elements of one part in order; start with wire_reader_of(message). */
-struct wire_reader;
 bool txn_next(struct wire_reader *reader, enum txn_part part, struct bytes *element);
 
 /* AlarmRequest. */
@@ -100,6 +109,37 @@ struct alarm_request {
     uint64_t member_id;
 };
 bool alarm_request_decode(struct bytes message, struct alarm_request *out);
+
+/* WatchRequest is a oneof: which member was set last, else 0. */
+enum watch_request_kind { WATCH_NONE, WATCH_CREATE, WATCH_CANCEL, WATCH_PROGRESS };
+enum { WATCH_NO_PUT = 1, WATCH_NO_DELETE = 2 }; /* bits of `filters` */
+struct watch_request {
+    enum watch_request_kind kind;
+    struct bytes body;
+};
+struct watch_create_request {
+    struct bytes key, range_end; /* as the client sent them */
+    int64_t start_revision, watch_id;
+    unsigned filters; /* WATCH_NO_* */
+    bool progress_notify, prev_kv, fragment;
+};
+bool watch_request_decode(struct bytes message, struct watch_request *out);
+bool watch_create_request_decode(struct bytes message, struct watch_create_request *out);
+bool watch_cancel_request_decode(struct bytes message, int64_t *watch_id);
+
+/* LeaseGrantRequest {TTL=1, ID=2}; LeaseRevoke, KeepAlive {ID=1}; TimeToLive {ID=1, keys=2}. */
+struct lease_request {
+    int64_t id, ttl; /* seconds */
+    bool keys;
+};
+bool lease_grant_request_decode(struct bytes message, struct lease_request *out);
+bool lease_request_decode(struct bytes message, struct lease_request *out);
+
+/* LeaseCheckpointRequest {checkpoints=1 {ID=1, remaining_TTL=2}}: walk with wire_reader_of(message). */
+struct lease_checkpoint {
+    int64_t id, remaining; /* seconds; 0: none, the full TTL counts */
+};
+bool lease_checkpoint_next(struct wire_reader *reader, struct lease_checkpoint *out);
 
 /*
  * etcd's InternalRaftRequest: what a log entry's data holds. `number` is the field of the request inside

@@ -10,7 +10,14 @@
  * ENTRY                         type    index       term                      entry data
  * STATE                                                                       BusRaftState
  * PROGRESS                              applied     durable
- * checkpoints (2 kinds)         status  index                                 directory or error text
+ * checkpoints (3 kinds)         status  index       compact revision           directory or error text
+ * RANGES                                revision                               bus_range_put...
+ * WATCH (answer)                status  revision    compacted
+ * EVENTS                                to          from                       events; id = compacted
+ * proposals (2 kinds)                               term                       InternalRaftRequest
+ * APPLY_STATE                   load    index                                  revision, compacted, physical
+ * plans (2 kinds)               status  items                                  items
+ * (common/compaction_plan.h)
  */
 #include "common/bus/contract.h"
 
@@ -54,6 +61,16 @@ static const struct {
     [BUS_APPLY_PROGRESS] = {"apply-progress", BUS_ROLE_APPLY, TO(RAFT)},
     [BUS_APPLY_CHECKPOINT] = {"apply-checkpoint", BUS_ROLE_APPLY, TO(MAINT)},
     [BUS_MAINT_CHECKPOINT] = {"maint-checkpoint", BUS_ROLE_MAINT, TO(APPLY)},
+    [BUS_PROXY_RANGES] = {"proxy-ranges", BUS_ROLE_PROXY, TO(APPLY)},
+    [BUS_PROXY_WATCH] = {"proxy-watch", BUS_ROLE_PROXY, TO(APPLY)},
+    [BUS_APPLY_WATCH] = {"apply-watch", BUS_ROLE_APPLY, TO(PROXY)},
+    [BUS_APPLY_EVENTS] = {"apply-events", BUS_ROLE_APPLY, TO(PROXY)},
+    [BUS_APPLY_PROPOSE] = {"apply-propose", BUS_ROLE_APPLY, TO(RAFT)},
+    [BUS_MAINT_PROPOSE] = {"maint-propose", BUS_ROLE_MAINT, TO(RAFT)},
+    [BUS_APPLY_STATE] = {"apply-state", BUS_ROLE_APPLY, TO(MAINT)},
+    [BUS_MAINT_COMPACT] = {"maint-compact", BUS_ROLE_MAINT, TO(APPLY)},
+    [BUS_MAINT_PLAN] = {"maint-plan", BUS_ROLE_MAINT, TO(APPLY)},
+    [BUS_APPLY_PLANNED] = {"apply-planned", BUS_ROLE_APPLY, TO(MAINT)},
 };
 
 const char *bus_kind_name(uint16_t kind) {
@@ -211,11 +228,166 @@ bool bus_put_checkpoint(struct bus_link *link, enum bus_kind kind, const struct 
                                                    .code = checkpoint->status,
                                                    .id = checkpoint->id,
                                                    .position = checkpoint->index,
+                                                   .epoch = (uint64_t)checkpoint->compact_revision,
                                                    .body = checkpoint->directory});
 }
 
 bool bus_get_checkpoint(const struct bus_record *record, struct bus_checkpoint *out) {
-    *out = (struct bus_checkpoint){
-        .id = record->id, .index = record->position, .status = record->code, .directory = record->body};
+    *out = (struct bus_checkpoint){.id = record->id,
+                                   .index = record->position,
+                                   .compact_revision = (int64_t)record->epoch,
+                                   .status = record->code,
+                                   .directory = record->body};
+    return true;
+}
+
+/* --- watch --- */
+
+bool bus_put_ranges(struct bus_link *link, const struct bus_ranges *ranges) {
+    return bus_link_put(link, &(struct bus_record){.kind = BUS_PROXY_RANGES,
+                                                   .position = (uint64_t)ranges->revision,
+                                                   .body = ranges->body});
+}
+
+bool bus_get_ranges(const struct bus_record *record, struct bus_ranges *out) {
+    *out = (struct bus_ranges){.revision = (int64_t)record->position, .body = record->body};
+    return out->revision >= 0;
+}
+
+/* Two lengths, a flag, then the bytes. */
+enum { RANGE_HEAD = 9 };
+
+static void store_u32(uint8_t *place, size_t value) {
+    for (int i = 0; i < 4; i++)
+        place[i] = (uint8_t)(value >> (8 * i));
+}
+
+static size_t load_u32(const uint8_t *place) {
+    return (size_t)place[0] | (size_t)place[1] << 8 | (size_t)place[2] << 16 | (size_t)place[3] << 24;
+}
+
+void bus_range_put(struct buffer *out, const struct bus_range *range) {
+    uint8_t head[RANGE_HEAD];
+    store_u32(head, range->key.length);
+    store_u32(head + 4, range->range_end.length);
+    head[8] = range->previous;
+    buffer_append(out, head, sizeof head);
+    buffer_append_bytes(out, range->key);
+    buffer_append_bytes(out, range->range_end);
+}
+
+bool bus_range_next(struct bytes *body, struct bus_range *out) {
+    if (body->length < RANGE_HEAD)
+        return false;
+    size_t key = load_u32(body->data);
+    size_t end = load_u32(body->data + 4);
+    if (key > body->length - RANGE_HEAD || end > body->length - RANGE_HEAD - key)
+        return false;
+    *out = (struct bus_range){.key = bytes_of(body->data + RANGE_HEAD, key),
+                              .range_end = bytes_of(body->data + RANGE_HEAD + key, end),
+                              .previous = body->data[8] != 0};
+    *body = bytes_of(body->data + RANGE_HEAD + key + end, body->length - RANGE_HEAD - key - end);
+    return true;
+}
+
+bool bus_put_watch_answer(struct bus_link *link, const struct bus_watch_answer *answer) {
+    return bus_link_put(link, &(struct bus_record){.kind = BUS_APPLY_WATCH,
+                                                   .code = answer->status,
+                                                   .id = answer->id,
+                                                   .position = (uint64_t)answer->revision,
+                                                   .epoch = (uint64_t)answer->compacted});
+}
+
+bool bus_get_watch_answer(const struct bus_record *record, struct bus_watch_answer *out) {
+    *out = (struct bus_watch_answer){.id = record->id,
+                                     .status = record->code,
+                                     .revision = (int64_t)record->position,
+                                     .compacted = (int64_t)record->epoch};
+    return out->revision > 0;
+}
+
+bool bus_put_events(struct bus_link *link, const struct bus_events *events) {
+    return bus_link_put(link, &(struct bus_record){.kind = BUS_APPLY_EVENTS,
+                                                   .id = (uint64_t)events->compacted,
+                                                   .position = (uint64_t)events->to,
+                                                   .epoch = (uint64_t)events->from,
+                                                   .body = events->body});
+}
+
+bool bus_get_events(const struct bus_record *record, struct bus_events *out) {
+    *out = (struct bus_events){.from = (int64_t)record->epoch,
+                               .to = (int64_t)record->position,
+                               .compacted = (int64_t)record->id,
+                               .body = record->body};
+    return out->from > 0 && out->from - 1 <= out->to;
+}
+
+/* --- proposals of apply and maint --- */
+
+bool bus_put_proposal(struct bus_link *link, enum bus_kind kind, const struct bus_proposal *proposal) {
+    return bus_link_put(
+        link, &(struct bus_record){.kind = (uint16_t)kind, .epoch = proposal->term, .body = proposal->body});
+}
+
+bool bus_get_proposal(const struct bus_record *record, struct bus_proposal *out) {
+    *out = (struct bus_proposal){.term = record->epoch, .body = record->body};
+    return out->term != 0 && out->body.length != 0;
+}
+
+/* --- compaction --- */
+
+enum { STATE_BYTES = 24 };
+
+static void store_i64(uint8_t *place, int64_t value) {
+    for (int i = 0; i < 8; i++)
+        place[i] = (uint8_t)((uint64_t)value >> (8 * i));
+}
+
+static int64_t load_i64(const uint8_t *place) {
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++)
+        value |= (uint64_t)place[i] << (8 * i);
+    return (int64_t)value;
+}
+
+bool bus_put_apply_state(struct bus_link *link, const struct bus_apply_state *state) {
+    uint8_t body[STATE_BYTES];
+    store_i64(body, state->revision);
+    store_i64(body + 8, state->compacted);
+    store_i64(body + 16, state->physical);
+    return bus_link_put(link, &(struct bus_record){.kind = BUS_APPLY_STATE,
+                                                   .code = state->load,
+                                                   .position = state->index,
+                                                   .body = bytes_of(body, sizeof body)});
+}
+
+bool bus_get_apply_state(const struct bus_record *record, struct bus_apply_state *out) {
+    if (record->body.length != STATE_BYTES)
+        return false;
+    *out = (struct bus_apply_state){.index = record->position,
+                                    .load = record->code,
+                                    .revision = load_i64(record->body.data),
+                                    .compacted = load_i64(record->body.data + 8),
+                                    .physical = load_i64(record->body.data + 16)};
+    return true;
+}
+
+enum { PLAN_LAST = 1 };
+
+bool bus_put_plan(struct bus_link *link, enum bus_kind kind, const struct bus_plan *plan) {
+    return bus_link_put(link, &(struct bus_record){.kind = (uint16_t)kind,
+                                                   .flags = plan->last ? PLAN_LAST : 0,
+                                                   .code = plan->status,
+                                                   .id = plan->id,
+                                                   .position = plan->items,
+                                                   .body = plan->body});
+}
+
+bool bus_get_plan(const struct bus_record *record, struct bus_plan *out) {
+    *out = (struct bus_plan){.id = record->id,
+                             .items = record->position,
+                             .status = record->code,
+                             .last = (record->flags & PLAN_LAST) != 0,
+                             .body = record->body};
     return true;
 }

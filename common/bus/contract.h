@@ -53,6 +53,29 @@ enum bus_kind {
     /* maint -> apply: make a hard-linked checkpoint in the directory named by the body. id. */
     BUS_MAINT_CHECKPOINT,
 
+    /* proxy -> apply: the ranges whose events this proxy wants from now on, all of them (bus_ranges). */
+    BUS_PROXY_RANGES,
+    /* proxy -> apply: method WATCH asks for a watch, body = WatchCreateRequest; WATCH_PROGRESS for the
+     * present revision. Answered in the event stream. */
+    BUS_PROXY_WATCH,
+    /* apply -> proxy: the answer to BUS_PROXY_WATCH (bus_watch_answer). */
+    BUS_APPLY_WATCH,
+    /* apply -> proxy: all events of the proxy's ranges from one revision to another (bus_events). */
+    BUS_APPLY_EVENTS,
+    /* apply -> raft: a proposal of its own (lease expiry, checkpoints), valid in one term only
+     * (bus_proposal).
+     */
+    BUS_APPLY_PROPOSE,
+    /* maint -> raft: the same (auto-compaction). */
+    BUS_MAINT_PROPOSE,
+    /* apply -> maint: where the store stands, at most once a tick (bus_apply_state). */
+    BUS_APPLY_STATE,
+    /* maint -> apply: begin a physical compaction: as BUS_MAINT_CHECKPOINT, and answered like it. */
+    BUS_MAINT_COMPACT,
+    /* maint -> apply: a piece of the plan (bus_plan). apply -> maint: so far it is carried out. */
+    BUS_MAINT_PLAN,
+    BUS_APPLY_PLANNED,
+
     BUS_KIND_COUNT
 };
 const char *bus_kind_name(uint16_t kind);
@@ -144,14 +167,89 @@ struct bus_progress {
 bool bus_put_progress(struct bus_link *link, const struct bus_progress *progress);
 bool bus_get_progress(const struct bus_record *record, struct bus_progress *out);
 
-/* BUS_MAINT_CHECKPOINT (directory in body) and BUS_APPLY_CHECKPOINT (status, index). */
+/* BUS_MAINT_CHECKPOINT, BUS_MAINT_COMPACT (directory in body) and BUS_APPLY_CHECKPOINT (status, index). */
 struct bus_checkpoint {
     uint64_t id, index;
-    uint16_t status; /* 0 done, else errno-like: the text is in directory */
+    int64_t compact_revision; /* answer to BUS_MAINT_COMPACT: what is superseded below it is to go */
+    uint16_t status;          /* 0 done, else errno-like: the text is in directory */
     struct bytes directory;
 };
 bool bus_put_checkpoint(struct bus_link *link, enum bus_kind kind, const struct bus_checkpoint *checkpoint);
 bool bus_get_checkpoint(const struct bus_record *record, struct bus_checkpoint *out);
+
+/*
+ * BUS_PROXY_RANGES: `revision` is the last one of the event stream that the proxy has seen; apply publishes
+ * nothing at or below it. body: a sequence of bus_range_put.
+ */
+struct bus_ranges {
+    int64_t revision;
+    struct bytes body;
+};
+struct bus_range {
+    struct bytes key, range_end; /* etcd's conventions */
+    bool previous;               /* somebody wants prev_kv */
+};
+bool bus_put_ranges(struct bus_link *link, const struct bus_ranges *ranges);
+bool bus_get_ranges(const struct bus_record *record, struct bus_ranges *out);
+void bus_range_put(struct buffer *out, const struct bus_range *range);
+/* Takes the first of *body. False at the end, and when it is malformed: then *body is not empty. */
+bool bus_range_next(struct bytes *body, struct bus_range *out);
+
+/*
+ * BUS_APPLY_WATCH: everything in the proxy's ranges up to `revision` precedes this record, everything later
+ * follows. compacted: -1: none.
+ */
+struct bus_watch_answer {
+    uint64_t id;
+    uint16_t status; /* OK, or why the watch is refused (permission) */
+    int64_t revision, compacted;
+};
+bool bus_put_watch_answer(struct bus_link *link, const struct bus_watch_answer *answer);
+bool bus_get_watch_answer(const struct bus_record *record, struct bus_watch_answer *out);
+
+/*
+ * BUS_APPLY_EVENTS: all events inside the proxy's ranges with from <= revision <= to, in order; body: events
+ * (common/event.h), empty: there were none. `from` beyond the last `to` + 1: what is between was not sent
+ * (the link was full, or the connection is new) and has to come from history.
+ */
+struct bus_events {
+    int64_t from, to;
+    int64_t compacted; /* -1: none */
+    struct bytes body;
+};
+bool bus_put_events(struct bus_link *link, const struct bus_events *events);
+bool bus_get_events(const struct bus_record *record, struct bus_events *out);
+
+/* BUS_APPLY_PROPOSE, BUS_MAINT_PROPOSE: dropped by raft unless it leads in `term`; never forwarded. */
+struct bus_proposal {
+    uint64_t term;
+    struct bytes body; /* an encoded InternalRaftRequest with id 0 */
+};
+bool bus_put_proposal(struct bus_link *link, enum bus_kind kind, const struct bus_proposal *proposal);
+bool bus_get_proposal(const struct bus_record *record, struct bus_proposal *out);
+
+struct bus_apply_state {
+    uint64_t index;
+    int64_t revision, compacted; /* logical compaction; -1: none yet */
+    int64_t physical;            /* the log below it was dropped; -1: never */
+    uint16_t load;               /* 0..1000: how busy apply's loop is, for pacing */
+};
+bool bus_put_apply_state(struct bus_link *link, const struct bus_apply_state *state);
+bool bus_get_apply_state(const struct bus_record *record, struct bus_apply_state *out);
+
+/*
+ * BUS_MAINT_PLAN: id = that of the BUS_MAINT_COMPACT; body: items (daemons/maint writes them, daemons/apply
+ * reads them: common/compaction_plan.h). BUS_APPLY_PLANNED: `items` carried out so far in all; with `last`:
+ * survivors are durable and what the plan drops is dropped; status not OK: the plan is void.
+ */
+struct bus_plan {
+    uint64_t id, items;
+    uint16_t status;
+    bool last;
+    struct bytes body;
+};
+bool bus_put_plan(struct bus_link *link, enum bus_kind kind, const struct bus_plan *plan);
+bool bus_get_plan(const struct bus_record *record, struct bus_plan *out);
 
 /* Socket names in the runtime directory, e.g. "raft.proxy-0", "apply.maint". Fits any buffer of 32 bytes. */
 void bus_socket_name(char out[32], enum bus_role listener, enum bus_role dialer, uint8_t dialer_slot);

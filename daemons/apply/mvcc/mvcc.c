@@ -286,9 +286,27 @@ void mvcc_lookup(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct reco
     }
 }
 
-void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct record *record) {
+/* A key changes at most once in a revision, so what was before is what the last revision shows. */
+static void tell_observer(struct mvcc *mvcc, struct bytes key, const struct record *record) {
+    const struct mvcc_observer *observer = &mvcc->observer;
+    bool previous = false;
+    if (observer->wants == NULL || !observer->wants(observer->context, key, record->modified.main, &previous))
+        return;
+    struct found found = {0};
+    struct view view = mvcc_view(mvcc, NULL);
+    uint64_t examined = 0;
+    bool live =
+        previous && record->previous.main != 0 && view_get(&view, key, view.revision, &found, &examined);
+    observer->changed(observer->context, key, record, live ? &found.record : NULL);
+    view_release(&view, &found);
+}
+
+void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, const struct record *older,
+                 struct record *record) {
+    (void)older;
     mvcc->changed = true;
     record->modified = (struct revision){.main = mvcc->revision + 1, .sub = mvcc->next_sub++};
+    tell_observer(mvcc, key, record);
     mvcc->scratch.length = 0;
     uint8_t *place = buffer_reserve(&mvcc->scratch, RECORD_HEAD_LIMIT + key.length + record->value.length);
     size_t length = record_store_log(place, key, record);

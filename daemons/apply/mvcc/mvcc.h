@@ -29,8 +29,22 @@ struct mvcc_counts {
     uint64_t puts, deletes, txns, ranges, put_bytes;
 };
 
+/*
+ * Who is told of every change, as it happens (watch/publisher.h). changed() may be called again for the same
+ * change: a large delete that a crash interrupted is executed anew.
+ */
+struct mvcc_observer {
+    void *context;
+    /* Whether anybody wants to hear of the key's change at this revision, and with its previous record. */
+    bool (*wants)(void *context, struct bytes key, int64_t revision, bool *previous);
+    /* record: a tombstone for a delete. previous: NULL: there was none, or it is not wanted. Borrowed. */
+    void (*changed)(void *context, struct bytes key, const struct record *record,
+                    const struct record *previous);
+};
+
 struct mvcc {
     struct store *store;
+    struct mvcc_observer observer; /* wants NULL: nobody */
     struct store_batch *batch;
     struct recent recent;
     uint64_t hash_seed;
@@ -97,8 +111,9 @@ uint64_t mvcc_applied_index(struct bytes value);
 
 /* Metadata of the key's newest record, live or tombstone (no value); modified.main 0: never existed. */
 void mvcc_lookup(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct record *record);
-/* Writes a new revision of the key; record->modified is set here. */
-void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct record *record);
+/* Writes a new revision of the key, whose newest record is `older`; record->modified is set here. */
+void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, const struct record *older,
+                 struct record *record);
 /* Put the present value into the batch. */
 void mvcc_put_compacted(struct mvcc *mvcc);
 void mvcc_put_conf_state(struct mvcc *mvcc);

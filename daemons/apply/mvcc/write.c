@@ -61,7 +61,7 @@ void put_run(struct mvcc *mvcc, const struct put_request *request) {
         if (live && request->ignore_lease)
             record.lease = found.record.lease;
     }
-    mvcc_change(mvcc, request->key, hash, &record);
+    mvcc_change(mvcc, request->key, hash, &older, &record);
     mvcc->counts.puts++;
     mvcc->counts.put_bytes += request->key.length + record.value.length;
     view_release(&view, &found);
@@ -69,7 +69,7 @@ void put_run(struct mvcc *mvcc, const struct put_request *request) {
 
 static void delete_key(struct mvcc *mvcc, struct bytes key, const struct record *older) {
     struct record tombstone = {.previous = older->modified, .tombstone = true};
-    mvcc_change(mvcc, key, key_hash(key, mvcc->hash_seed), &tombstone);
+    mvcc_change(mvcc, key, key_hash(key, mvcc->hash_seed), older, &tombstone);
     mvcc->counts.deletes++;
 }
 
