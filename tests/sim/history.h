@@ -10,7 +10,9 @@
  *   - what was refused is not in the log;
  *   - every read shows exactly the reference's state at the revision it names, which had become durable;
  *   - real time: whatever began after an answer was there sees that answer's state or a newer one. This holds
- *     for serializable reads too, as the node has one member (per proxy process; for all when `strict`).
+ *     for serializable reads too, as the node has one member (per proxy process; for all when `strict`);
+ *   - compaction: what a compaction took away before a read began is refused, and nothing else is.
+ * What watchers and lease holders were told is judged in watch_check.c and lease_check.c.
  */
 #ifndef QUORATE_SIM_HISTORY_H
 #define QUORATE_SIM_HISTORY_H
@@ -23,6 +25,11 @@ enum operation_end {
     OPERATION_PENDING,
     OPERATION_ANSWERED,
     OPERATION_ABANDONED, /* cancelled, or its proxy died: nobody was told anything */
+};
+
+/* A moment: the largest revision and log index that any client had been told of by then. */
+struct history_mark {
+    uint64_t revision, index;
 };
 
 struct operation {
@@ -42,12 +49,17 @@ struct operation {
     uint64_t id;        /* the last one it was given */
     uint64_t durable;   /* index that was durable when it was answered */
     uint64_t started_us, ended_us;
-    uint64_t index; /* in the log; 0: not there */
+    /* Filled in by history_check(): */
+    uint64_t index;             /* in the log; 0: not there */
+    struct history_mark before; /* when it began */
 };
 
+/* An operation begins or ends, a moment is marked, or (all else empty) a client was told of a revision. */
 struct history_event {
     struct operation *operation;
     bool start;
+    struct history_mark *mark;
+    uint64_t revision;
 };
 
 struct history {
@@ -57,6 +69,7 @@ struct history {
     struct history_event *events;
     size_t event_count, event_capacity;
     size_t pending;
+    uint64_t told; /* largest revision given to history_told() */
 };
 
 enum { TAG_FIELD = 1000 };
@@ -67,10 +80,15 @@ void history_free(struct history *history);
 struct operation *history_add(struct history *history);
 void history_begin(struct operation *operation);
 void history_end(struct operation *operation, enum operation_end end);
+/* The mark is filled in by history_check() with what had been told by now. It must stay where it is. */
+void history_mark_now(struct history *history, struct history_mark *mark);
+/* Some client was told, otherwise than by an operation, that the store has reached this revision. */
+void history_told(struct history *history, uint64_t revision);
 /* One line about it, for failures and the trace. Valid until the next call. */
 const char *operation_text(const struct operation *operation);
 
-/* The log up to `last` is what happened. Notes failures in the world. */
-void history_check(struct history *history, const struct log_truth *log, uint64_t last, bool strict);
+struct judge;
+/* Executes the judge's log and compares all answers with it. Notes failures in the world. */
+void history_check(struct judge *judge, bool strict);
 
 #endif

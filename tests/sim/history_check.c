@@ -3,19 +3,20 @@
 #include <stdlib.h>
 
 #include "common/wire.h"
-#include "history.h"
-#include "reference.h"
+#include "judge.h"
 
-struct judge {
-    struct history *history;
-    struct world *world;
-    const struct log_truth *log;
-    uint64_t last;
-    struct reference *reference;
-    uint64_t *revisions; /* revisions[i]: of the store after entry i */
-    uint64_t *ids;       /* of the log's requests, for finding one used twice */
-    size_t id_count;
-};
+void judge_init(struct judge *judge, struct history *history, const struct log_truth *log, uint64_t last) {
+    *judge = (struct judge){.world = history->world, .history = history, .log = log, .last = last};
+    judge->reference = reference_new();
+    judge->revisions = must_zalloc((last + 1) * sizeof *judge->revisions);
+    judge->ids = must_zalloc((last + 1) * sizeof *judge->ids);
+}
+
+void judge_free(struct judge *judge) {
+    reference_free(judge->reference);
+    free(judge->revisions);
+    free(judge->ids);
+}
 
 /* --- the log --- */
 
@@ -37,8 +38,14 @@ static uint16_t method_of(uint32_t number) {
         return METHOD_DELETE_RANGE;
     case INTERNAL_TXN:
         return METHOD_TXN;
-    default:
+    case INTERNAL_COMPACTION:
         return METHOD_COMPACT;
+    case INTERNAL_LEASE_GRANT:
+        return METHOD_LEASE_GRANT;
+    case INTERNAL_LEASE_REVOKE:
+        return METHOD_LEASE_REVOKE;
+    default:
+        return METHOD_NONE;
     }
 }
 
@@ -98,7 +105,7 @@ static void check_entry(struct judge *judge, uint64_t index, const struct intern
                    request->id);
     judge->ids[judge->id_count++] = request->id;
     struct outcome expected;
-    reference_execute(judge->reference, operation->call.method, request->body, &expected);
+    reference_execute(judge->reference, index, operation->call.method, request->body, &expected);
     if (!is_open(operation)) {
         if (is_refusal(operation->status))
             world_fail(judge->world, "%s was refused, but is entry %" PRIu64, operation_text(operation),
@@ -113,6 +120,29 @@ static void check_entry(struct judge *judge, uint64_t index, const struct intern
     buffer_free(&expected.text);
 }
 
+/* What daemons propose themselves: leases that expired, checkpoints of leases, compactions. */
+static void execute_own(struct judge *judge, uint64_t index, const struct internal_request *request) {
+    struct outcome outcome = {0};
+    if (request->number == INTERNAL_LEASE_REVOKE || request->number == INTERNAL_COMPACTION)
+        reference_execute(judge->reference, index, method_of(request->number), request->body, &outcome);
+    else if (request->number != INTERNAL_LEASE_CHECKPOINT)
+        world_fail(judge->world, "entry %" PRIu64 " holds what nobody asked for", index);
+    buffer_free(&outcome.text);
+}
+
+static void execute_asked(struct judge *judge, uint64_t index, const struct internal_request *request) {
+    uint64_t tag = tag_of(request->body);
+    if (tag == 0 || tag > judge->history->count) {
+        world_fail(judge->world, "entry %" PRIu64 " holds what nobody asked for", index);
+        return;
+    }
+    struct operation *operation = judge->history->operations[tag - 1];
+    if (operation->call.method != method_of(request->number))
+        world_fail(judge->world, "%s: entry %" PRIu64 " is another method", operation_text(operation), index);
+    else
+        check_entry(judge, index, request, operation);
+}
+
 static void walk_log(struct judge *judge) {
     judge->revisions[0] = reference_revision(judge->reference);
     for (uint64_t index = 1; index <= judge->last && !judge->world->failed; index++) {
@@ -120,17 +150,10 @@ static void walk_log(struct judge *judge) {
         struct internal_request request;
         if (entry->type == 0 && entry->data.length > 0) {
             REQUIRE(internal_request_decode(entry->data, &request));
-            uint64_t tag = tag_of(request.body);
-            if (tag == 0 || tag > judge->history->count) {
-                world_fail(judge->world, "entry %" PRIu64 " holds what nobody asked for", index);
-                return;
-            }
-            struct operation *operation = judge->history->operations[tag - 1];
-            if (operation->call.method != method_of(request.number))
-                world_fail(judge->world, "%s: entry %" PRIu64 " is another method", operation_text(operation),
-                           index);
+            if (request.id == 0)
+                execute_own(judge, index, &request);
             else
-                check_entry(judge, index, &request, operation);
+                execute_asked(judge, index, &request);
         }
         judge->revisions[index] = reference_revision(judge->reference);
     }
@@ -157,6 +180,15 @@ static void check_write(struct judge *judge, const struct operation *operation) 
                    operation_text(operation));
 }
 
+/* The revision that a Range names; 0: none, or it is a transaction. */
+static uint64_t named_revision(const struct operation *operation) {
+    struct range_request request;
+    if (operation->call.method == METHOD_TXN ||
+        !range_request_decode(buffer_bytes(&operation->body), &request))
+        return 0;
+    return (uint64_t)request.revision;
+}
+
 /* Clients ask for revisions that they have seen, so none is in the future; one may be compacted. */
 static void check_refused_read(struct judge *judge, const struct operation *operation) {
     if (operation->status == STATUS_FUTURE_REVISION)
@@ -165,12 +197,10 @@ static void check_refused_read(struct judge *judge, const struct operation *oper
     /* Which branch a transaction took at which revision is not known then. */
     if (operation->status != STATUS_COMPACTED || operation->call.method == METHOD_TXN)
         return;
-    struct outcome expected;
-    reference_read(judge->reference, operation->call.method, buffer_bytes(&operation->body),
-                   reference_revision(judge->reference), &expected);
-    if (expected.status != STATUS_COMPACTED)
-        world_fail(judge->world, "%s: what it asked for was never compacted", operation_text(operation));
-    buffer_free(&expected.text);
+    uint64_t compacted = reference_compacted(judge->reference, operation->durable);
+    if (named_revision(operation) >= compacted)
+        world_fail(judge->world, "%s: revision %" PRIu64 " was not compacted, the largest one was %" PRIu64,
+                   operation_text(operation), named_revision(operation), compacted);
 }
 
 static void check_read(struct judge *judge, const struct operation *operation) {
@@ -180,19 +210,21 @@ static void check_read(struct judge *judge, const struct operation *operation) {
         check_refused_read(judge, operation);
         return;
     }
-    uint64_t durable = operation->durable < judge->last ? operation->durable : judge->last;
-    if (operation->revision > judge->revisions[durable]) {
+    if (operation->revision > judge_revision(judge, operation->durable)) {
         world_fail(judge->world,
                    "%s saw more than the %" PRIu64 " durable entries, which end at revision %" PRIu64,
-                   operation_text(operation), durable, judge->revisions[durable]);
+                   operation_text(operation), operation->durable, judge_revision(judge, operation->durable));
         return;
     }
+    uint64_t named = named_revision(operation);
+    uint64_t compacted = reference_compacted(judge->reference, operation->before.index);
+    if (named != 0 && named < compacted)
+        world_fail(judge->world, "%s: revision %" PRIu64 " had been compacted at %" PRIu64,
+                   operation_text(operation), named, compacted);
     struct outcome expected;
     reference_read(judge->reference, operation->call.method, buffer_bytes(&operation->body),
                    operation->revision, &expected);
-    /* A compaction that came later must not matter; it is the one thing the reference does not date. */
-    if (expected.status == STATUS_OK)
-        compare_answer(judge, operation, &expected);
+    compare_answer(judge, operation, &expected);
     buffer_free(&expected.text);
 }
 
@@ -209,11 +241,6 @@ static void check_cluster(struct judge *judge, const struct operation *operation
         world_fail(judge->world, "%s names %u members", operation_text(operation), members);
 }
 
-/* What later operations must not fall behind. */
-struct seen {
-    uint64_t revision, index;
-};
-
 static void raise_to(uint64_t *value, uint64_t to) {
     if (to > *value)
         *value = to;
@@ -224,77 +251,80 @@ static bool has_revision(const struct operation *operation) {
            operation->call.route != PROXY_CLUSTER;
 }
 
-static void check_real_time(struct judge *judge, bool strict) {
-    struct history *history = judge->history;
-    struct seen all = {0};
-    struct seen *at_start = must_zalloc((history->count + 1) * sizeof *at_start);
-    for (size_t i = 0; i < history->event_count && !judge->world->failed; i++) {
-        struct operation *operation = history->events[i].operation;
-        struct seen *floor = &at_start[operation->tag - 1];
-        if (history->events[i].start) {
-            *floor = all;
+/* For every operation and every mark: what had been told by then. */
+static void fill_marks(struct history *history) {
+    struct history_mark told = {0};
+    for (size_t i = 0; i < history->event_count; i++) {
+        const struct history_event *event = &history->events[i];
+        struct operation *operation = event->operation;
+        raise_to(&told.revision, event->revision);
+        if (event->mark != NULL)
+            *event->mark = told;
+        if (operation == NULL)
             continue;
+        if (event->start)
+            operation->before = told;
+        else if (has_revision(operation)) {
+            raise_to(&told.revision, operation->revision);
+            raise_to(&told.index, operation->index);
         }
-        if (!has_revision(operation))
-            continue;
-        bool serializable = operation->call.route == PROXY_SERIALIZABLE_READ;
-        if ((!serializable || strict) && operation->revision < floor->revision)
-            world_fail(judge->world, "%s began after revision %" PRIu64 " had been seen",
-                       operation_text(operation), floor->revision);
-        if (operation->index != 0 && operation->index <= floor->index)
-            world_fail(judge->world, "%s is entry %" PRIu64 ", but began after %" PRIu64 " was answered",
-                       operation_text(operation), operation->index, floor->index);
-        raise_to(&all.revision, operation->revision);
-        raise_to(&all.index, operation->index);
     }
-    free(at_start);
+}
+
+static void check_real_time(struct judge *judge, const struct operation *operation, bool strict) {
+    if (!has_revision(operation))
+        return;
+    bool serializable = operation->call.route == PROXY_SERIALIZABLE_READ;
+    if ((!serializable || strict) && operation->revision < operation->before.revision)
+        world_fail(judge->world, "%s began after revision %" PRIu64 " had been seen",
+                   operation_text(operation), operation->before.revision);
+    if (operation->index != 0 && operation->index <= operation->before.index)
+        world_fail(judge->world, "%s is entry %" PRIu64 ", but began after %" PRIu64 " was answered",
+                   operation_text(operation), operation->index, operation->before.index);
 }
 
 /* No proxy process may show a revision older than one it had shown when the read began. */
 static void check_proxies(struct judge *judge) {
     struct history *history = judge->history;
     enum { SLOTS = BUS_PROXY_SLOTS };
-    struct seen shown[SLOTS] = {0};
+    uint64_t shown[SLOTS] = {0};
     uint64_t incarnations[SLOTS] = {0};
     uint64_t *at_start = must_zalloc((history->count + 1) * sizeof *at_start);
     for (size_t i = 0; i < history->event_count && !judge->world->failed; i++) {
         struct operation *operation = history->events[i].operation;
+        if (operation == NULL)
+            continue;
         unsigned slot = operation->slot;
         if (incarnations[slot] < operation->proxy_incarnation) {
             incarnations[slot] = operation->proxy_incarnation;
-            shown[slot] = (struct seen){0};
+            shown[slot] = 0;
         }
         if (history->events[i].start)
-            at_start[operation->tag - 1] = shown[slot].revision;
+            at_start[operation->tag - 1] = shown[slot];
         else if (has_revision(operation)) {
             if (operation->revision < at_start[operation->tag - 1])
                 world_fail(judge->world, "%s went back from revision %" PRIu64, operation_text(operation),
                            at_start[operation->tag - 1]);
-            raise_to(&shown[slot].revision, operation->revision);
+            raise_to(&shown[slot], operation->revision);
         }
     }
     free(at_start);
 }
 
-void history_check(struct history *history, const struct log_truth *log, uint64_t last, bool strict) {
-    struct judge judge = {.history = history, .world = history->world, .log = log, .last = last};
-    judge.reference = reference_new();
-    judge.revisions = must_zalloc((last + 1) * sizeof *judge.revisions);
-    judge.ids = must_zalloc((last + 1) * sizeof *judge.ids);
-    walk_log(&judge);
-    check_ids(&judge);
-    for (size_t i = 0; i < history->count && !history->world->failed; i++) {
+void history_check(struct judge *judge, bool strict) {
+    struct history *history = judge->history;
+    walk_log(judge);
+    check_ids(judge);
+    fill_marks(history);
+    for (size_t i = 0; i < history->count && !judge->world->failed; i++) {
         const struct operation *operation = history->operations[i];
         if (operation->call.route == PROXY_WRITE)
-            check_write(&judge, operation);
+            check_write(judge, operation);
         else if (operation->call.route == PROXY_CLUSTER)
-            check_cluster(&judge, operation);
+            check_cluster(judge, operation);
         else
-            check_read(&judge, operation);
+            check_read(judge, operation);
+        check_real_time(judge, operation, strict);
     }
-    check_proxies(&judge);
-    check_real_time(&judge, strict);
-    reference_free(judge.reference);
-    free(judge.revisions);
-    free(judge.ids);
+    check_proxies(judge);
 }

@@ -32,7 +32,8 @@ void log_truth_note(struct log_truth *log, struct world *world, uint64_t index, 
         log->capacity = log->capacity == 0 ? 64 : log->capacity * 2;
         log->entries = must_realloc(log->entries, log->capacity * sizeof *log->entries);
     }
-    log->entries[log->count++] = (struct truth_entry){.term = term, .type = type, .data = copy_bytes(data)};
+    log->entries[log->count++] =
+        (struct truth_entry){.term = term, .type = type, .data = copy_bytes(data), .noted_us = world->now_us};
 }
 
 void log_truth_durable(struct log_truth *log) {

@@ -16,6 +16,7 @@ struct truth_entry {
     uint64_t term;
     uint16_t type;
     struct bytes data; /* owned */
+    uint64_t noted_us; /* when its write began */
 };
 
 struct log_truth {

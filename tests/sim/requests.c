@@ -146,12 +146,18 @@ static void choose_txn(struct operation *operation, struct random *random,
     put_branches(&maker, 0);
 }
 
+/* Mostly one of the last few; sometimes any. */
+static uint64_t past_revision(struct random *random, const struct request_hints *hints, uint64_t near) {
+    uint64_t back = random_below(random, random_chance(random, 2, 3) ? near : hints->revision);
+    return back < hints->revision ? hints->revision - back : 1;
+}
+
 static void put_range(struct buffer *out, struct random *random, const struct request_hints *hints) {
     put_interval(out, random);
     if (random_chance(random, 1, 4))
         wire_put_uint64(out, 3, random_between(random, 1, 5));
     if (random_chance(random, 1, 6) && hints->revision > 4)
-        wire_put_uint64(out, 4, hints->revision - random_below(random, 4));
+        wire_put_uint64(out, 4, past_revision(random, hints, 4));
     wire_put_bool(out, 8, random_chance(random, 1, 8));
     wire_put_bool(out, 9, random_chance(random, 1, 8));
 }
@@ -203,10 +209,10 @@ void request_choose(struct operation *operation, struct random *random, const st
     } else if (dice < 58) {
         operation->call.method = METHOD_TXN;
         choose_txn(operation, random, hints);
-    } else if (dice < 59) {
-        operation->call.method = METHOD_COMPACT;
-        wire_put_uint64(&operation->body, 1, hints->revision > 10 ? hints->revision - 10 : 1);
     } else if (dice < 60) {
+        operation->call.method = METHOD_COMPACT;
+        wire_put_uint64(&operation->body, 1, past_revision(random, hints, 20));
+    } else if (dice < 61) {
         choose_cluster(operation);
     } else {
         choose_read(operation, random, hints);

@@ -3,42 +3,14 @@
 
 #include "common/request.h"
 #include "common/wire.h"
+#include "kv.h"
 #include "reference.h"
 
-struct kv {
-    struct bytes key, value;
-    uint64_t create, mod, version;
-};
-
 static bool kv_text_of(struct bytes message, struct buffer *out) {
-    struct kv kv = {.key = bytes_of("", 0), .value = bytes_of("", 0)};
-    struct wire_reader reader = wire_reader_of(message);
-    struct wire_field field;
-    while (wire_next(&reader, &field)) {
-        switch (field.number) {
-        case 1:
-            kv.key = field.bytes;
-            break;
-        case 2:
-            kv.create = field.value;
-            break;
-        case 3:
-            kv.mod = field.value;
-            break;
-        case 4:
-            kv.version = field.value;
-            break;
-        case 5:
-            kv.value = field.bytes;
-            break;
-        default:
-            return false;
-        }
-    }
-    buffer_printf(out, "{%.*s=%.*s %" PRIu64 "/%" PRIu64 "/%" PRIu64 "}", (int)kv.key.length,
-                  (const char *)kv.key.data, (int)kv.value.length, (const char *)kv.value.data, kv.create,
-                  kv.mod, kv.version);
-    return !reader.malformed;
+    struct kv kv;
+    bool fine = kv_decode(message, &kv);
+    kv_text(out, &kv);
+    return fine;
 }
 
 /* ResponseHeader of an answer inside a transaction: the revision alone, or nothing. */

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "clients.h"
-#include "history.h"
+#include "judge.h"
 #include "node.h"
 
 enum {
@@ -120,6 +120,13 @@ static void quiet_phase(struct world *world, struct node *node, struct clients *
     probe(world, clients, history);
 }
 
+static void judge_run(struct history *history, const struct log_truth *log, uint64_t last) {
+    struct judge judge;
+    judge_init(&judge, history, log, last);
+    history_check(&judge, true);
+    judge_free(&judge);
+}
+
 void run_seed(uint64_t seed, const struct run_options *options, struct run_result *result) {
     struct world world;
     struct history history;
@@ -139,7 +146,7 @@ void run_seed(uint64_t seed, const struct run_options *options, struct run_resul
     faults.stopped = true;
     quiet_phase(&world, node, clients, &history);
     if (!world.failed)
-        history_check(&history, &node->log, node_last_index(node), true);
+        judge_run(&history, &node->log, node_last_index(node));
 
     *result = (struct run_result){
         .failed = world.failed, .hash = world.hash, .simulated_us = world.now_us, .counts = world.counts};

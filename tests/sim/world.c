@@ -76,21 +76,22 @@ bool world_step(struct world *world, uint64_t until_us) {
     return true;
 }
 
-static void hash_line(struct world *world, const char *text, size_t length) {
+static void hash(struct world *world, const void *data, size_t length) {
+    const uint8_t *bytes = data;
     for (size_t i = 0; i < length; i++)
-        world->hash = (world->hash ^ (uint8_t)text[i]) * UINT64_C(0x100000001b3);
+        world->hash = (world->hash ^ bytes[i]) * UINT64_C(0x100000001b3);
 }
 
 void world_trace(struct world *world, const char *format, ...) {
     char line[1024];
-    int length = snprintf(line, sizeof line, "%10.6f ", (double)world->now_us / 1e6);
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line + length, sizeof line - (size_t)length, format, arguments);
+    int length = vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    hash_line(world, line, strlen(line));
+    hash(world, &world->now_us, sizeof world->now_us);
+    hash(world, line, (size_t)length < sizeof line ? (size_t)length : sizeof line - 1);
     if (world->print)
-        puts(line);
+        printf("%10.6f %s\n", (double)world->now_us / 1e6, line);
 }
 
 void world_fail(struct world *world, const char *format, ...) {
