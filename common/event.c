@@ -84,7 +84,6 @@ bool history_request_get(struct bytes body, struct history_request *out) {
         return false;
     *out = (struct history_request){.from = (int64_t)load(body.data, 8),
                                     .to = (int64_t)load(body.data + 8, 8),
-                                    .ranges =
-                                        bytes_of(body.data + HISTORY_HEAD, body.length - HISTORY_HEAD)};
+                                    .ranges = bytes_of(body.data + HISTORY_HEAD, body.length - HISTORY_HEAD)};
     return out->from > 0;
 }

@@ -8,7 +8,8 @@
  * stream and says which revision everything later will come behind. A watcher of the present is *synced* from
  * then on: each event of the stream is matched (exact keys by hash, ranges in an interval tree) and what a
  * round brought a watcher goes out as one response. A watcher of the past *catches up*: history is asked of
- * apply in chunks, several watchers in one scan, until the ring of recent events (or the stream) can take over.
+ * apply in chunks, several watchers in one scan, until the ring of recent events (or the stream) can take
+ * over.
  *
  * Failure modes.
  * - A client does not take its responses: its watchers stop where they are (only their next revision is
