@@ -38,9 +38,12 @@ static void run_range(struct apply_job *job) {
 
 /* One slice whatever its size: a transaction's ranges are few and it is the client that chose them. */
 static void run_txn(struct apply_job *job) {
-    struct txn_read_limits limits = {.keys = UINT64_MAX, .cancelled = &job->cancelled};
+    struct txn_read_limits limits = {
+        .keys = UINT64_MAX, .bytes = MVCC_ANSWER_LIMIT, .cancelled = &job->cancelled};
     job->answer.length = 0;
     job->status = txn_read(&job->view, buffer_bytes(&job->body), &limits, &job->answer);
+    if (job->status == TXN_READ_TOO_LARGE)
+        job->status = STATUS_TOO_MANY_REQUESTS;
     job->finished = true;
     job->total = job->answer.length;
 }

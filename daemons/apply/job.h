@@ -48,6 +48,8 @@ struct apply_job {
     size_t sent_of_out; /* bytes of the present output that were sent */
     size_t part_at;     /* stream: next of range.parts */
     uint64_t total, sent, consumed;
+    uint64_t progress_us; /* when the client last took something */
+    size_t held;          /* bytes of output, as counted in reads->held */
 };
 
 struct apply_job *job_new(enum job_kind kind, uint64_t id, uint8_t slot);

@@ -1,13 +1,24 @@
 /*
  * job_queue: jobs from the round that makes them to the last byte that the client took.
  *
+ * Memory. What jobs hold of answers that cannot go yet is counted. Above HELD_LIMIT (and, for all but first
+ * slices, beyond OUT_LIMIT jobs at work) further slices wait; and while they do, answers whose clients have
+ * taken nothing for STALL_US are given up: a client that never reads must not hold the memory that others
+ * wait for.
+ *
  * WAITING (for a snapshot) -> READY (in a queue) -> TAKEN -> RETURNED -> its output is sent -> READY again,
  * or PARKED while the link is full or the client is a window behind, or freed. A job cancelled while it is in
  * somebody's hands or queue is freed when it comes out.
  */
 #include "apply/reads_internal.h"
 
-enum { LARGEST_ANSWER = INT32_MAX, SMALLEST_WINDOW = 64 * 1024 };
+enum {
+    LARGEST_ANSWER = INT32_MAX,
+    SMALLEST_WINDOW = 64 * 1024,
+    HELD_LIMIT = 128 << 20,
+    OUT_LIMIT = 16,
+    STALL_US = 2000000
+};
 
 static void list_append(struct job_list *list, struct apply_job *job) {
     job->next = NULL;
@@ -41,7 +52,19 @@ void job_add(struct reads *reads, struct apply_job *job) {
     job->state = JOB_PARKED;
     job->chain = *bucket;
     *bucket = job;
+    job->progress_us = reads->now_us;
     reads->job_count++;
+}
+
+/* Counts what the job's output takes now. */
+static void account(struct reads *reads, struct apply_job *job) {
+    size_t held = job->answer.capacity + (job->kind == JOB_RANGE ? job->range.out.capacity : 0);
+    reads->held += held - job->held;
+    job->held = held;
+}
+
+bool job_memory_is_short(const struct reads *reads) {
+    return reads->held >= HELD_LIMIT;
 }
 
 static void unlink_job(struct reads *reads, struct apply_job *job) {
@@ -49,6 +72,7 @@ static void unlink_job(struct reads *reads, struct apply_job *job) {
     while (*place != job)
         place = &(*place)->chain;
     *place = job->chain;
+    reads->held -= job->held;
     reads->job_count--;
 }
 
@@ -63,7 +87,7 @@ static void nudge(struct reads *reads) {
     reads->nudged = true;
     struct apply_job *job = job_new(JOB_NUDGE, 0, 0);
     job->state = JOB_READY;
-    list_append(&reads->fresh, job);
+    list_append(&reads->urgent, job);
 }
 
 static void give_snapshot(struct reads *reads, struct apply_job *job) {
@@ -79,6 +103,7 @@ static void give_snapshot(struct reads *reads, struct apply_job *job) {
 }
 
 void job_await_snapshot(struct reads *reads, struct apply_job *job) {
+    account(reads, job);
     job->mark = mvcc_request_snapshot(reads->mvcc);
     job->state = JOB_WAITING;
     list_append(&reads->waiting, job);
@@ -114,22 +139,22 @@ static size_t window_left(const struct reads *reads, const struct apply_job *job
     return ahead >= limit ? 0 : limit - (size_t)ahead;
 }
 
+static bool is_stream(const struct apply_job *job) {
+    return job->kind == JOB_RANGE && job->range.stream;
+}
+
 void job_make_ready(struct reads *reads, struct apply_job *job) {
     size_t left = window_left(reads, job);
     job->slice =
         (struct range_slice){.keys = SLICE_KEYS, .bytes = left < RANGE_PART_BYTES ? left : RANGE_PART_BYTES};
     job->state = JOB_READY;
-    list_append(job->slices == 0 ? &reads->fresh : &reads->continued, job);
+    list_append(job->slices == 0 && !is_stream(job) ? &reads->fresh : &reads->continued, job);
 }
 
 void job_cancel(struct reads *reads, struct apply_job *job) {
     atomic_store(&job->cancelled, true);
     if (job->state == JOB_PARKED)
         end_job(reads, job);
-}
-
-static bool is_stream(const struct apply_job *job) {
-    return job->kind == JOB_RANGE && job->range.stream;
 }
 
 /* The next record's bytes; a stream's are one part. */
@@ -196,15 +221,32 @@ void job_advance(struct reads *reads, struct apply_job *job) {
         end_job(reads, job);
         return;
     }
-    if (!send_output(reads, job))
-        return;
-    if (job->finished) {
+    bool sent = send_output(reads, job);
+    if (sent && job->finished) {
         if (!job->begun)
             send_empty(reads, job);
         end_job(reads, job);
-    } else if (window_left(reads, job) >= SMALLEST_WINDOW / 2) {
-        job_make_ready(reads, job);
+        return;
     }
+    if (sent && window_left(reads, job) >= SMALLEST_WINDOW / 2)
+        job_make_ready(reads, job);
+    else if (sent && job->kind == JOB_RANGE)
+        buffer_free(&job->range.out); /* it may be a while */
+    account(reads, job);
+}
+
+/* An answer that has begun cannot be refused any more: with this the proxy resets its stream. */
+static void give_up_stalled(struct reads *reads, struct apply_job *job, const void *context) {
+    const uint64_t *now_us = context;
+    if (job->state != JOB_PARKED || job->held == 0 || *now_us - job->progress_us < STALL_US)
+        return;
+    reads_refuse(reads, job->id, STATUS_TOO_MANY_REQUESTS);
+    end_job(reads, job);
+}
+
+void job_relieve_memory(struct reads *reads, uint64_t now_us) {
+    if (job_memory_is_short(reads) && (reads->fresh.head != NULL || reads->continued.head != NULL))
+        job_each(reads, give_up_stalled, &now_us);
 }
 
 void job_take_returned(struct reads *reads) {
@@ -231,19 +273,34 @@ void job_each(struct reads *reads, void (*visit)(struct reads *, struct apply_jo
 
 void reads_queue_checkpoint(struct reads *reads, struct apply_job *job) {
     job->state = JOB_READY;
-    list_append(&reads->continued, job);
+    list_append(&reads->urgent, job);
+}
+
+static struct apply_job *take_ready(struct reads *reads) {
+    struct apply_job *job = list_take(&reads->urgent);
+    if (job != NULL || job_memory_is_short(reads))
+        return job;
+    job = list_take(&reads->fresh);
+    if (job == NULL && reads->out < OUT_LIMIT)
+        job = list_take(&reads->continued);
+    return job;
+}
+
+/* Checkpoints do not come back here. */
+static bool counts_as_out(const struct apply_job *job) {
+    return job->kind != JOB_CHECKPOINT && job->kind != JOB_NUDGE;
 }
 
 struct apply_job *reads_take_job(struct reads *reads) {
     for (;;) {
-        struct apply_job *job = list_take(&reads->fresh);
-        if (job == NULL)
-            job = list_take(&reads->continued);
+        struct apply_job *job = take_ready(reads);
         if (job == NULL)
             return NULL;
         job->state = JOB_TAKEN;
-        if (!atomic_load(&job->cancelled))
+        if (!atomic_load(&job->cancelled)) {
+            reads->out += counts_as_out(job);
             return job;
+        }
         end_job(reads, job);
     }
 }
@@ -254,6 +311,8 @@ void reads_job_done(struct reads *reads, struct apply_job *job) {
         job_free(job);
         return;
     }
+    reads->out--;
+    account(reads, job);
     job->state = JOB_RETURNED;
     list_append(&reads->returned, job);
 }

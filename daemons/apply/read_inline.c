@@ -10,7 +10,7 @@
 #include "apply/reads_internal.h"
 #include "proto/bus.pb-c.h"
 
-enum { RESPONSE_KVS = 2, RESPONSE_COUNT = 4 };
+enum { RESPONSE_KVS = 2, RESPONSE_COUNT = 4, INLINE_BYTES = 4 << 20 };
 
 static struct bus_link *link_of(const struct reads *reads, uint64_t id) {
     return reads->slots[bus_id_slot(id)].link;
@@ -97,14 +97,30 @@ static bool answer_point(struct reads *reads, const struct read *read, const str
     return true;
 }
 
+/* A large answer that would be kept for its client has to go when there is no room for it. */
+static void put_answer(struct reads *reads, uint64_t id, int64_t revision, struct bytes body) {
+    if (body.length > RECORD_BYTES && job_memory_is_short(reads))
+        reads_refuse(reads, id, STATUS_TOO_MANY_REQUESTS);
+    else
+        read_put_body(reads, id, revision, body);
+}
+
 static void put_range(struct reads *reads, const struct read *read, struct range_read *range) {
     if (range->status != STATUS_OK)
         reads_refuse(reads, read->id, range->status);
     else
-        read_put_body(reads, read->id, reads->mvcc->revision, buffer_bytes(&range->out));
+        put_answer(reads, read->id, reads->mvcc->revision, buffer_bytes(&range->out));
     range_read_free(range);
 }
 
+static uint16_t begin_range(struct reads *reads, const struct range_request *request, bool stream,
+                            struct range_read *range) {
+    struct view view = mvcc_view(reads->mvcc, NULL);
+    return range_read_begin(range, &view, request, stream, &reads->budget, BUILD_BYTES);
+}
+
+/* While memory is short, what does not fit the round begins again when there is some, and holds none till
+ * then. */
 static void answer_range(struct reads *reads, const struct read *read) {
     struct range_request request;
     bool stream = read->method == METHOD_RANGE_STREAM;
@@ -116,18 +132,23 @@ static void answer_range(struct reads *reads, const struct read *read) {
     if (!stream && answer_point(reads, read, &request))
         return;
     struct range_read range;
-    struct view view = mvcc_view(reads->mvcc, NULL);
-    uint16_t status = range_read_begin(&range, &view, &request, stream, &reads->budget, BUILD_BYTES);
+    uint16_t status = begin_range(reads, &request, stream, &range);
     if (status != STATUS_OK) {
         reads_refuse(reads, read->id, status);
         return;
     }
     struct range_slice slice = {.keys = reads->options.inline_keys, .bytes = RECORD_BYTES};
     bool done = range_read_step(&range, slice);
-    if (done && !stream)
+    if (done && !stream) {
         put_range(reads, read, &range);
-    else
-        continue_as_job(reads, read, &range, done);
+        return;
+    }
+    if (job_memory_is_short(reads)) {
+        range_read_free(&range);
+        begin_range(reads, &request, stream, &range);
+        done = false;
+    }
+    continue_as_job(reads, read, &range, done);
 }
 
 /* --- a transaction that only reads --- */
@@ -143,16 +164,16 @@ static void answer_txn(struct reads *reads, const struct read *read) {
         return;
     }
     struct view view = mvcc_view(reads->mvcc, NULL);
-    struct txn_read_limits limits = {.keys = reads->options.inline_keys};
+    struct txn_read_limits limits = {.keys = reads->options.inline_keys, .bytes = INLINE_BYTES};
     struct buffer answer = {0};
     status = txn_read(&view, message, &limits, &answer);
     reads->mvcc->counts.txns++;
-    if (status == TXN_READ_UNFINISHED) {
+    if (status == TXN_READ_UNFINISHED || status == TXN_READ_TOO_LARGE) {
         job_await_snapshot(reads, make_job(reads, read, JOB_TXN));
     } else if (status != STATUS_OK) {
         reads_refuse(reads, read->id, status);
     } else {
-        read_put_body(reads, read->id, view.revision, buffer_bytes(&answer));
+        put_answer(reads, read->id, view.revision, buffer_bytes(&answer));
     }
     buffer_free(&answer);
 }

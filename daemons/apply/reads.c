@@ -34,6 +34,7 @@ struct reads *reads_new(struct mvcc *mvcc, const struct reads_options *options) 
     for (int slot = 0; slot < BUS_PROXY_SLOTS; slot++)
         queue_init(&reads->slots[slot].waiting);
     reads->waiting.tail = &reads->waiting.head;
+    reads->urgent.tail = &reads->urgent.head;
     reads->fresh.tail = &reads->fresh.head;
     reads->continued.tail = &reads->continued.head;
     reads->returned.tail = &reads->returned.head;
@@ -137,6 +138,7 @@ void reads_consumed(struct reads *reads, uint64_t id, uint64_t bytes) {
     job->consumed += bytes;
     if (job->consumed > job->sent)
         job->consumed = job->sent;
+    job->progress_us = reads->now_us;
     if (job->state == JOB_PARKED)
         job_advance(reads, job);
 }
@@ -268,6 +270,8 @@ static void expire_job(struct reads *reads, struct apply_job *job, const void *c
 }
 
 void reads_expire(struct reads *reads, uint64_t now_us) {
+    reads->now_us = now_us;
+    job_relieve_memory(reads, now_us);
     job_each(reads, expire_job, &now_us);
     for (uint8_t slot = 0; slot < BUS_PROXY_SLOTS; slot++) {
         struct proxy_slot *proxy = &reads->slots[slot];

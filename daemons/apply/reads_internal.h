@@ -58,10 +58,14 @@ struct reads {
 
     struct apply_job *buckets[JOB_BUCKETS]; /* jobs that answer, by id */
     struct job_list waiting;                /* for a snapshot */
+    struct job_list urgent;                 /* ready: what takes no memory */
     struct job_list fresh, continued;       /* ready: first slice, further slices */
     bool nudged;                            /* a NUDGE is under way */
     struct job_list returned;
     size_t job_count;
+    size_t held; /* bytes of answers that jobs hold */
+    size_t out;  /* jobs at work */
+    uint64_t now_us;
 };
 
 /* reads.c: whether something may be sent to the proxy now: up, not ahead of us. */
@@ -84,6 +88,10 @@ void job_advance(struct reads *reads, struct apply_job *job);
 /* Frees it, now or when it comes back. */
 void job_cancel(struct reads *reads, struct apply_job *job);
 void job_take_returned(struct reads *reads);
+/* Whether answers hold so much that large ones have to wait. */
+bool job_memory_is_short(const struct reads *reads);
+/* Then: gives up those whose clients take nothing. */
+void job_relieve_memory(struct reads *reads, uint64_t now_us);
 /* Calls visit for every job that answers; it may cancel the job it is given. */
 void job_each(struct reads *reads, void (*visit)(struct reads *, struct apply_job *, const void *),
               const void *context);

@@ -28,7 +28,9 @@ from harness.node import Node, temporary_directory  # noqa: E402
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
-PROCESS_RSS_LIMIT = 1 << 30  # what is asked for at most: 76 GB
+# Resident, of each process; what is asked for at most is 76 GB. Sanitizers keep what was freed, and shadows.
+SANITIZED = "san" in os.path.basename(os.environ.get("QUORATE_BUILD", ""))
+PROCESS_RSS_LIMIT = (1536 if SANITIZED else 448) << 20
 SLOWEST = 3.0  # seconds that the well-behaved client may wait for a put and a get
 
 
@@ -337,7 +339,7 @@ def _(t):
     for _ in range(2000):
         if not connection.send(frame(CONTINUATION, 0, 1) * 100):
             return
-    raise AssertionError("200000 empty frames were taken")
+    connection.until_closed()  # all of them may lie in the kernel's buffers by now
 
 
 @case("a header table as a bomb: 4 KB repeated 100,000 times")
@@ -675,9 +677,11 @@ def main():
     finally:
         node.stop()
         with open(node.log_path, encoding="utf-8", errors="replace") as log:
-            if re.search("ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:", log.read()):
+            report = re.search("(ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|.*runtime error:)"
+                               "(.*\n){60}", log.read() + "\n" * 60)
+            if report:
                 failed += 1
-                print("not ok - a daemon was reported by a sanitizer")
+                print("not ok - a daemon was reported by a sanitizer", report.group(0), sep="\n")
         if failed:
             print(node.log_tail(15))
         shutil.rmtree(directory, ignore_errors=True)

@@ -101,6 +101,8 @@ void mvcc_execute(struct mvcc *mvcc, uint64_t index, uint64_t term, uint16_t typ
     mvcc->term = term;
     mvcc->dirty = true;
     outcome->revision = mvcc->revision;
+    if (outcome->status == STATUS_OK && mvcc->result.length > MVCC_ANSWER_LIMIT)
+        outcome->status = STATUS_TOO_MANY_REQUESTS;
     if (outcome->status == STATUS_OK)
         outcome->body = buffer_bytes(&mvcc->result);
 }

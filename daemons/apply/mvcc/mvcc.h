@@ -25,6 +25,13 @@
 #include "apply/mvcc/conf_state.h"
 #include "apply/mvcc/view.h"
 
+/*
+ * Bytes of an entry's answer. Beyond it an entry is carried out all the same, but what it would say of keys
+ * is dropped and it is answered "too many requests": the same on every member, and no entry can take a
+ * daemon's memory, neither now nor at a replay.
+ */
+enum { MVCC_ANSWER_LIMIT = 128 << 20 };
+
 struct mvcc_counts {
     uint64_t puts, deletes, txns, ranges, put_bytes;
 };

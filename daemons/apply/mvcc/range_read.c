@@ -264,10 +264,11 @@ static bool slice_full(const struct range_read *read, struct range_slice slice, 
     return read->out.length >= before && read->out.length - before >= slice.bytes;
 }
 
-/* BUILD and SIZE, and streams. */
+/* BUILD and SIZE, and streams. What is only sized was read all the same, and counts like output. */
 static bool step_first_walk(struct range_read *read, struct range_slice slice) {
     struct cursor cursor;
     size_t before = read->out.length;
+    uint64_t sized = read->bytes;
     enum cursor_step step = CURSOR_PAUSE;
     open_walk(read, &cursor, slice.keys);
     do {
@@ -276,7 +277,7 @@ static bool step_first_walk(struct range_read *read, struct range_slice slice) {
             visit(read, cursor.key, &cursor.record);
         if (read->phase != RANGE_BUILD)
             before = 0;
-    } while (step == CURSOR_ITEM && !slice_full(read, slice, before));
+    } while (step == CURSOR_ITEM && !slice_full(read, slice, before) && read->bytes - sized < slice.bytes);
     close_walk(read, &cursor);
     if (step == CURSOR_END)
         return end_of_first_walk(read);

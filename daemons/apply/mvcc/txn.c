@@ -103,6 +103,10 @@ static bool interrupted(const struct txn *txn) {
     return txn->limits.keys == 0 || (txn->limits.cancelled != NULL && atomic_load(txn->limits.cancelled));
 }
 
+static bool too_large(const struct txn *txn) {
+    return txn->out->length > txn->limits.bytes;
+}
+
 /* Whether all compares of this level hold. */
 static bool compares_hold(struct txn *txn, struct bytes message) {
     struct wire_reader reader = wire_reader_of(message);
@@ -195,14 +199,16 @@ static void run_range(struct txn *txn, struct bytes body) {
     REQUIRE(range_request_decode(body, &request));
     struct view view = txn->mvcc == NULL ? *txn->view : mvcc_inner_view(txn->mvcc);
     struct range_read read;
+    if (too_large(txn))
+        return;
     message_put_inner_header(txn->out, view.revision);
     if (range_read_begin(&read, &view, &request, false, NULL, SIZE_MAX) != STATUS_OK)
         return; /* cannot be: checked */
     bool done = false;
-    while (!done && !interrupted(txn)) {
+    while (!done && !interrupted(txn) && txn->out->length + read.out.length <= txn->limits.bytes) {
         uint64_t keys = txn->limits.keys < READ_SLICE_KEYS ? txn->limits.keys : READ_SLICE_KEYS;
         uint64_t before = read.examined;
-        done = range_read_step(&read, (struct range_slice){.keys = keys, .bytes = SIZE_MAX});
+        done = range_read_step(&read, (struct range_slice){.keys = keys, .bytes = txn->limits.bytes + 1});
         uint64_t examined = read.examined - before;
         txn->limits.keys -= examined < txn->limits.keys ? examined : txn->limits.keys;
     }
@@ -271,7 +277,10 @@ static void run_level(struct txn *txn, struct bytes message) {
 
 uint16_t txn_run(struct mvcc *mvcc, struct bytes message) {
     struct view view = mvcc_inner_view(mvcc);
-    struct txn txn = {.mvcc = mvcc, .view = &view, .limits = {.keys = UINT64_MAX}, .out = &mvcc->result};
+    struct txn txn = {.mvcc = mvcc,
+                      .view = &view,
+                      .limits = {.keys = UINT64_MAX, .bytes = MVCC_ANSWER_LIMIT},
+                      .out = &mvcc->result};
     find_path(&txn, message);
     uint16_t status = check(&txn, message);
     if (status == STATUS_OK)
@@ -289,5 +298,7 @@ uint16_t txn_read(struct view *view, struct bytes message, const struct txn_read
     if (status == STATUS_OK)
         run_level(&txn, message);
     buffer_free(&txn.path);
-    return interrupted(&txn) ? TXN_READ_UNFINISHED : status;
+    if (interrupted(&txn))
+        return TXN_READ_UNFINISHED;
+    return too_large(&txn) ? TXN_READ_TOO_LARGE : status;
 }

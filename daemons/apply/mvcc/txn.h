@@ -30,9 +30,10 @@ uint16_t txn_run(struct mvcc *mvcc, struct bytes message);
 /* For transactions that only read: over any view, interruptible. */
 struct txn_read_limits {
     uint64_t keys;                /* examined; then the result is TXN_READ_UNFINISHED */
+    size_t bytes;                 /* of the answer; then it is TXN_READ_TOO_LARGE */
     const atomic_bool *cancelled; /* may be NULL; then too */
 };
-enum { TXN_READ_UNFINISHED = UINT16_MAX };
+enum { TXN_READ_UNFINISHED = UINT16_MAX, TXN_READ_TOO_LARGE = UINT16_MAX - 1 };
 uint16_t txn_read(struct view *view, struct bytes message, const struct txn_read_limits *limits,
                   struct buffer *out);
 

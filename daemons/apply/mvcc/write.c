@@ -102,7 +102,7 @@ static uint64_t delete_some(struct mvcc *mvcc, const struct delete_range_request
     else
         cursor_resume(&cursor, &view, &interval, revision, false, buffer_bytes(position));
     while (deleted < most && cursor_next(&cursor) == CURSOR_ITEM) {
-        if (request->prev_kv)
+        if (request->prev_kv && mvcc->result.length <= MVCC_ANSWER_LIMIT)
             message_put_key_value(&mvcc->result, DELETE_PREVIOUS, cursor.key, &cursor.record, false);
         delete_key(mvcc, cursor.key, &cursor.record);
         deleted++;
