@@ -9,6 +9,7 @@
 #include "ops/load/loop.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 
 #define SECOND_NS 1000000000U
 
-enum { DRAIN_LIMIT_S = 15, IDLE_WAIT_NS = 100 * 1000 * 1000, DOWN_WAIT_NS = 1000 * 1000 };
+enum { DRAIN_LIMIT_S = 15, NO_SERVER_S = 10, IDLE_WAIT_NS = 100 * 1000 * 1000, DOWN_WAIT_NS = 1000 * 1000 };
 
 enum phase { PHASE_PREFILL, PHASE_MEASURE };
 
@@ -26,6 +27,8 @@ struct slot {
     struct grpc_connection *connection;
     struct slot *next_free;
     enum operation operation;
+    bool waiting;          /* for an answer; a stream stays open between two requests */
+    struct buffer request; /* of a stream; a unary call has its own */
     uint64_t due_ns;
 };
 
@@ -44,32 +47,55 @@ struct worker {
     uint64_t issued;     /* open loop: requests started */
     double interval_ns;  /* open loop: between two of this worker's */
     uint64_t start_ns, measure_ns, end_ns;
+    uint64_t served_ns; /* when there was a connection last */
+    bool gave_up;       /* no server */
     pthread_t thread;
 };
 
 static pthread_barrier_t barrier;
 static atomic_ullong progress_count;
+static atomic_bool interrupted;
+
+static void on_message(struct grpc_call *call, struct bytes message);
+
+static void send_request(struct slot *slot, const char *path, bool stream) {
+    struct grpc_call *call = &slot->call;
+    call->path = path;
+    bool open = call->connection != NULL;
+    if (stream && !open) {
+        call->received = on_message;
+        call->message.length = 0;
+    }
+    if (stream)
+        grpc_call_send(call, buffer_bytes(&slot->request));
+    if (!open)
+        grpc_connection_call(slot->connection, call);
+}
 
 static void start(struct slot *slot, uint64_t now, uint64_t due) {
     struct worker *worker = slot->worker;
     const struct workload *workload = &worker->options->workload;
+    const char *path;
+    bool stream = false;
     if (worker->phase == PHASE_PREFILL) {
-        slot->operation = OPERATION_PUT;
-        workload_put(workload, worker->prefill_at, &worker->random, &slot->call);
+        slot->call.message.length = 0;
+        path = workload_prefill(workload, worker->prefill_at, &worker->random, &slot->call.message);
         worker->prefill_at += worker->options->threads;
     } else {
         uint64_t key = workload->first_key + random_next(&worker->random) % workload->keys;
         slot->operation = workload_pick(workload, &worker->random);
-        if (slot->operation == OPERATION_PUT)
-            workload_put(workload, key, &worker->random, &slot->call);
-        else
-            workload_range(workload, key, slot->operation == OPERATION_SERIALIZABLE, &slot->call);
+        stream = workload_streams(slot->operation);
+        slot->call.discard = slot->operation == OPERATION_LIST;
+        struct buffer *request = stream ? &slot->request : &slot->call.message;
+        request->length = 0;
+        path = workload_request(workload, slot->operation, key, &worker->random, request);
     }
     slot->call.started_ns = now;
     slot->due_ns = due;
+    slot->waiting = true;
     worker->budget--;
     worker->in_flight++;
-    grpc_connection_call(slot->connection, &slot->call);
+    send_request(slot, path, stream);
 }
 
 static bool may_start(const struct worker *worker, const struct slot *slot) {
@@ -92,15 +118,19 @@ static void record(struct slot *slot, unsigned outcome, uint64_t now) {
     }
     worker->result->completed++;
     worker->result->outcomes[outcome]++;
-    if (outcome == GRPC_OK && now >= worker->measure_ns && now <= worker->end_ns)
+    if (outcome != GRPC_OK)
+        return;
+    if (worker->options->window_s > 0 && slot->due_ns >= worker->measure_ns && slot->due_ns <= worker->end_ns)
+        windows_record(&worker->result->windows, worker->options->window_s, slot->due_ns - worker->measure_ns,
+                       now - slot->due_ns);
+    if (now >= worker->measure_ns && now <= worker->end_ns)
         histogram_record(&worker->result->latency[slot->operation], now - slot->due_ns);
 }
 
-static void on_done(struct grpc_call *call, unsigned outcome, struct bytes response) {
-    (void)response;
-    struct slot *slot = (struct slot *)call->owner;
+static void complete(struct slot *slot, unsigned outcome) {
     struct worker *worker = slot->worker;
     uint64_t now = loop_now_ns();
+    slot->waiting = false;
     worker->in_flight--;
     record(slot, outcome, now);
     if (worker->options->progress)
@@ -110,6 +140,21 @@ static void on_done(struct grpc_call *call, unsigned outcome, struct bytes respo
         start(slot, now, now);
     else
         put_free(slot);
+}
+
+static void on_message(struct grpc_call *call, struct bytes message) {
+    struct slot *slot = (struct slot *)call->owner;
+    if (slot->waiting) /* else it is an event of a watch */
+        complete(slot, workload_outcome(slot->operation, message));
+}
+
+static void on_done(struct grpc_call *call, unsigned outcome, struct bytes response) {
+    (void)response;
+    struct slot *slot = (struct slot *)call->owner;
+    if (call->received != NULL && outcome == GRPC_OK)
+        outcome = GRPC_UNAVAILABLE; /* nobody asked for the stream's end */
+    if (slot->waiting)
+        complete(slot, outcome);
 }
 
 /* Starts on every free slot that has a usable connection and something due. */
@@ -146,12 +191,25 @@ static uint64_t wait_time(const struct worker *worker, uint64_t now) {
     return worker->loop.down > 0 ? DOWN_WAIT_NS : 0;
 }
 
+/* A server that is restarted is waited for; one that is not there must not be waited for in silence. */
+static bool no_server(struct worker *worker, uint64_t now) {
+    for (size_t i = 0; i < worker->loop.count && worker->served_ns != now; i++)
+        if (grpc_connection_usable(&worker->loop.connections[i]))
+            worker->served_ns = now;
+    worker->gave_up = now - worker->served_ns > (uint64_t)NO_SERVER_S * SECOND_NS;
+    return worker->gave_up;
+}
+
 static void run_phase(struct worker *worker) {
     uint64_t limit = UINT64_MAX; /* for stragglers, once the phase has ended */
     worker->stopping = false;
+    worker->served_ns = loop_now_ns();
     for (;;) {
         uint64_t now = loop_now_ns();
-        bool over = worker->budget == 0 || (worker->phase == PHASE_MEASURE && now >= worker->end_ns);
+        bool over = worker->budget == 0 || (worker->phase == PHASE_MEASURE && now >= worker->end_ns) ||
+                    atomic_load_explicit(&interrupted, memory_order_relaxed);
+        if (no_server(worker, now))
+            return;
         if (over && !worker->stopping) {
             worker->stopping = true;
             limit = now + (uint64_t)DRAIN_LIMIT_S * SECOND_NS;
@@ -191,10 +249,12 @@ static void prefill(struct worker *worker, size_t index) {
 static void measure(struct worker *worker, size_t index) {
     const struct bench_options *options = worker->options;
     worker->phase = PHASE_MEASURE;
+    worker->issued = 0;
     worker->budget = UINT64_MAX;
     worker->start_ns = loop_now_ns();
     worker->measure_ns = worker->start_ns + (uint64_t)(options->warmup_s * SECOND_NS);
     worker->end_ns = worker->measure_ns + (uint64_t)(options->duration_s * SECOND_NS);
+    worker->result->began_s = (double)worker->measure_ns / SECOND_NS;
     if (options->requests > 0) {
         worker->budget =
             options->requests / options->threads + (index < options->requests % options->threads ? 1 : 0);
@@ -206,7 +266,8 @@ static void measure(struct worker *worker, size_t index) {
     run_phase(worker);
     uint64_t now = loop_now_ns();
     uint64_t until = now < worker->end_ns ? now : worker->end_ns;
-    worker->result->elapsed_s = (double)(until - worker->measure_ns) / SECOND_NS;
+    if (until > worker->measure_ns) /* else it was interrupted */
+        worker->result->elapsed_s = (double)(until - worker->measure_ns) / SECOND_NS;
 }
 
 static size_t share_of(size_t total, size_t parts, size_t index) {
@@ -230,18 +291,22 @@ static void *worker_main(void *opaque) {
     if (options->prefill)
         prefill(worker, argument->index);
     pthread_barrier_wait(&barrier);
-    if (!options->prefill_only)
+    if (!options->prefill_only && !worker->gave_up)
         measure(worker, argument->index);
     worker->result->dropped = worker->loop.dropped;
     pthread_barrier_wait(&barrier);
     loop_destroy(&worker->loop);
-    for (size_t i = 0; i < worker->slot_count; i++)
+    for (size_t i = 0; i < worker->slot_count; i++) {
         grpc_call_free(&worker->slots[i].call);
+        buffer_free(&worker->slots[i].request);
+    }
     free(worker->slots);
     return NULL;
 }
 
 static void add_result(struct bench_result *into, const struct bench_result *from) {
+    into->began_s = from->began_s;
+    windows_add(&into->windows, &from->windows);
     if (from->elapsed_s > into->elapsed_s)
         into->elapsed_s = from->elapsed_s;
     if (from->prefill_s > into->prefill_s)
@@ -270,11 +335,29 @@ static void *progress_main(void *unused) {
     return NULL;
 }
 
-void bench_run(const struct bench_options *options, struct bench_result *result) {
+static void on_signal(int number) {
+    (void)number;
+    atomic_store(&interrupted, true);
+}
+
+static void listen_to_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+void bench_result_free(struct bench_result *result) {
+    windows_free(&result->windows);
+    free(result);
+}
+
+bool bench_run(const struct bench_options *options, struct bench_result *result) {
+    bool served = true;
     struct worker *workers = must_zalloc(options->threads * sizeof *workers);
     struct thread_argument *arguments = must_zalloc(options->threads * sizeof *arguments);
     pthread_t progress_thread;
     workload_prepare();
+    listen_to_signals();
     pthread_barrier_init(&barrier, NULL, (unsigned)options->threads);
     if (options->progress)
         pthread_create(&progress_thread, NULL, progress_main, NULL);
@@ -289,7 +372,8 @@ void bench_run(const struct bench_options *options, struct bench_result *result)
     for (size_t i = 0; i < options->threads; i++) {
         pthread_join(workers[i].thread, NULL);
         add_result(result, workers[i].result);
-        free(workers[i].result);
+        bench_result_free(workers[i].result);
+        served = served && !workers[i].gave_up;
     }
     if (options->progress) {
         atomic_store(&progress_stop, true);
@@ -298,4 +382,8 @@ void bench_run(const struct bench_options *options, struct bench_result *result)
     pthread_barrier_destroy(&barrier);
     free(arguments);
     free(workers);
+    if (!served)
+        fprintf(stderr, "quorate-load: no server at %s for %d s\n", options->endpoints[0].authority,
+                NO_SERVER_S);
+    return served;
 }

@@ -57,13 +57,33 @@ static void unlink_call(struct grpc_call *call) {
 static void finish_call(struct grpc_call *call, unsigned outcome) {
     unlink_call(call);
     struct bytes response = {0};
-    if (outcome == GRPC_OK) {
-        if (call->response.length < PREFIX_SIZE)
+    size_t length = call->discard ? call->discarded : call->response.length;
+    if (outcome == GRPC_OK && call->received == NULL) {
+        if (length < PREFIX_SIZE)
             outcome = GRPC_INTERNAL; /* OK without a message is no answer */
         else
-            response = bytes_of(call->response.data + PREFIX_SIZE, call->response.length - PREFIX_SIZE);
+            response =
+                bytes_of(call->discard ? NULL : call->response.data + PREFIX_SIZE, length - PREFIX_SIZE);
     }
     call->done(call, outcome, response);
+}
+
+/* A stream's messages are gathered with their prefixes; between two of them there is nothing to send. */
+static ssize_t read_stream(nghttp2_session *session, int32_t stream, uint8_t *out, size_t room,
+                           uint32_t *flags, nghttp2_data_source *source, void *user) {
+    (void)session, (void)stream, (void)flags, (void)user;
+    struct grpc_call *call = source->ptr;
+    size_t left = call->message.length - call->sent;
+    size_t count = left < room ? left : room;
+    if (count == 0)
+        return NGHTTP2_ERR_DEFERRED;
+    memcpy(out, call->message.data + call->sent, count);
+    call->sent += count;
+    if (call->sent == call->message.length) {
+        buffer_reset(&call->message, OUTPUT_KEPT);
+        call->sent = 0;
+    }
+    return (ssize_t)count;
 }
 
 static ssize_t read_request(nghttp2_session *session, int32_t stream, uint8_t *out, size_t room,
@@ -112,8 +132,9 @@ void grpc_connection_call(struct grpc_connection *connection, struct grpc_call *
         header_field("content-type", "application/grpc"),
         header_field("te", "trailers"),
     };
-    nghttp2_data_provider provider = {.source.ptr = call, .read_callback = read_request};
-    call->sent = 0;
+    nghttp2_data_provider provider = {.source.ptr = call,
+                                      .read_callback = call->received != NULL ? read_stream : read_request};
+    call->sent = call->discarded = 0;
     call->outcome = GRPC_CONNECTION_LOST;
     buffer_reset(&call->response, OUTPUT_KEPT);
     call->stream = nghttp2_submit_request(connection->session, NULL, headers,
@@ -127,6 +148,17 @@ void grpc_connection_call(struct grpc_connection *connection, struct grpc_call *
         call->next->previous = call;
     connection->calls = call;
     connection->in_flight++;
+}
+
+void grpc_call_send(struct grpc_call *call, struct bytes message) {
+    uint8_t *prefix = buffer_reserve(&call->message, PREFIX_SIZE);
+    prefix[0] = 0; /* not compressed */
+    for (size_t i = 1; i < PREFIX_SIZE; i++)
+        prefix[i] = (uint8_t)(message.length >> (8 * (PREFIX_SIZE - 1 - i)) & 0xff);
+    call->message.length += PREFIX_SIZE;
+    buffer_append_bytes(&call->message, message);
+    if (call->connection != NULL) /* fails when nothing was deferred: then it is on its way anyhow */
+        nghttp2_session_resume_data(call->connection->session, call->stream);
 }
 
 void grpc_call_cancel(struct grpc_call *call) {
@@ -157,11 +189,56 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
+/* Length of the message behind a prefix. */
+static size_t message_length(const uint8_t *prefix) {
+    return (size_t)prefix[1] << 24 | (size_t)prefix[2] << 16 | (size_t)prefix[3] << 8 | (size_t)prefix[4];
+}
+
+/* Completes the message that came in part before; returns how much of the data that took. */
+static size_t complete_message(struct grpc_call *call, const uint8_t *data, size_t length) {
+    struct buffer *part = &call->response;
+    size_t used = 0;
+    for (; part->length < PREFIX_SIZE && used < length; used++)
+        buffer_append_byte(part, data[used]);
+    if (part->length < PREFIX_SIZE)
+        return used;
+    size_t missing = PREFIX_SIZE + message_length(part->data) - part->length;
+    size_t taken = missing < length - used ? missing : length - used;
+    buffer_append(part, data + used, taken);
+    if (taken == missing) {
+        call->received(call, bytes_of(part->data + PREFIX_SIZE, part->length - PREFIX_SIZE));
+        buffer_reset(part, OUTPUT_KEPT);
+    }
+    return used + taken;
+}
+
+/* Hands out every message that is complete, most of them without copying; keeps the rest. */
+static void take_messages(struct grpc_call *call, const uint8_t *data, size_t length) {
+    while (length > 0) {
+        size_t used;
+        if (call->response.length > 0 || length < PREFIX_SIZE ||
+            length - PREFIX_SIZE < message_length(data)) {
+            used = complete_message(call, data, length);
+        } else {
+            used = PREFIX_SIZE + message_length(data);
+            call->received(call, bytes_of(data + PREFIX_SIZE, used - PREFIX_SIZE));
+        }
+        data += used;
+        length -= used;
+    }
+}
+
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *data,
                    size_t length, void *user) {
     (void)flags, (void)user;
     struct grpc_call *call = nghttp2_session_get_stream_user_data(session, stream);
-    if (call != NULL)
+    if (call == NULL)
+        return 0;
+    if (call->received != NULL)
+        take_messages(call, data, length);
+    else if (call->discard)
+        call->discarded += length;
+    else
         buffer_append(&call->response, data, length);
     return 0;
 }
@@ -198,16 +275,17 @@ static void start_session(struct grpc_connection *connection) {
         PANIC("out of memory");
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
+    uint32_t window = connection->window != 0 ? connection->window : WINDOW;
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window},
     };
     nghttp2_submit_settings(connection->session, NGHTTP2_FLAG_NONE, settings, 2);
-    nghttp2_session_set_local_window_size(connection->session, NGHTTP2_FLAG_NONE, 0, WINDOW);
+    nghttp2_session_set_local_window_size(connection->session, NGHTTP2_FLAG_NONE, 0, (int32_t)window);
 }
 
 static void watch_socket(struct grpc_connection *connection, int operation, bool writable) {
-    uint32_t events = EPOLLIN;
+    uint32_t events = connection->paused ? 0 : EPOLLIN;
     if (writable)
         events |= EPOLLOUT;
     struct epoll_event event = {.events = events, .data.ptr = connection};
@@ -222,7 +300,7 @@ void grpc_connection_close(struct grpc_connection *connection) {
     nghttp2_session_del(connection->session);
     connection->session = NULL;
     connection->socket = -1;
-    connection->connected = connection->draining = connection->failed = false;
+    connection->connected = connection->draining = connection->failed = connection->paused = false;
     buffer_free(&connection->output);
     connection->output_sent = 0;
 }
@@ -242,6 +320,9 @@ void grpc_connection_open(struct grpc_connection *connection) {
         PANIC("socket: %s", strerror(errno));
     int one = 1;
     setsockopt(connection->socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    int room = (int)connection->window; /* else the kernel would read what a slow client does not */
+    if (room > 0)
+        setsockopt(connection->socket, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     if (connect(connection->socket, (const struct sockaddr *)&endpoint->address, endpoint->address_length) !=
             0 &&
         errno != EINPROGRESS) {
@@ -295,6 +376,13 @@ void grpc_connection_flush(struct grpc_connection *connection) {
     bool drained = connection->draining && connection->in_flight == 0;
     if (connection->failed || drained)
         fail(connection);
+}
+
+void grpc_connection_pause(struct grpc_connection *connection, bool paused) {
+    if (!connection->connected || connection->paused == paused)
+        return;
+    connection->paused = paused;
+    watch_socket(connection, EPOLL_CTL_MOD, connection->want_writable);
 }
 
 static void finish_connecting(struct grpc_connection *connection) {

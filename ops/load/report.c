@@ -23,8 +23,8 @@ static double microseconds(double nanoseconds) {
     return nanoseconds / 1000.0;
 }
 
-static double rate_of(const struct bench_result *result, uint64_t count) {
-    return result->elapsed_s > 0 ? (double)count / result->elapsed_s : 0.0;
+static double rate_of(double elapsed_s, uint64_t count) {
+    return elapsed_s > 0 ? (double)count / elapsed_s : 0.0;
 }
 
 static struct histogram *all_latencies(const struct bench_result *result) {
@@ -36,7 +36,7 @@ static struct histogram *all_latencies(const struct bench_result *result) {
 
 static void text_latency(FILE *out, const char *name, const struct histogram *latency,
                          const struct bench_result *result) {
-    fprintf(out, "%-13s %9.0f req/s  mean %8.1f us", name, rate_of(result, latency->count),
+    fprintf(out, "%-13s %9.0f req/s  mean %8.1f us", name, rate_of(result->elapsed_s, latency->count),
             microseconds(histogram_mean(latency)));
     for (unsigned i = 0; i < QUANTILES; i++)
         fprintf(out, "  %s %.1f", quantiles[i].name,
@@ -58,6 +58,11 @@ void report_text(FILE *out, const struct bench_options *options, const struct be
                 text_latency(out, operation_names[operation], &result->latency[operation], result);
         free(all);
     }
+    for (size_t i = 0; i < result->windows.count; i++)
+        fprintf(out, "window %-6zu %9.0f req/s  p99 %.1f  max %.1f\n", i,
+                rate_of(options->window_s, result->windows.list[i].count),
+                microseconds((double)histogram_quantile(&result->windows.list[i], 0.99)),
+                microseconds((double)result->windows.list[i].maximum));
     for (unsigned code = 1; code < GRPC_OUTCOMES; code++)
         if (result->outcomes[code] > 0)
             fprintf(out, "errors        %s: %llu\n", outcome_names[code],
@@ -66,13 +71,22 @@ void report_text(FILE *out, const struct bench_options *options, const struct be
         fprintf(out, "connections   lost or refused %llu times\n", (unsigned long long)result->dropped);
 }
 
-static void json_latency(FILE *out, const struct histogram *latency, const struct bench_result *result) {
+static void json_latency(FILE *out, const struct histogram *latency, double elapsed_s) {
     fprintf(out, "{\"count\": %llu, \"rate\": %.2f, \"mean\": %.3f", (unsigned long long)latency->count,
-            rate_of(result, latency->count), microseconds(histogram_mean(latency)));
+            rate_of(elapsed_s, latency->count), microseconds(histogram_mean(latency)));
     for (unsigned i = 0; i < QUANTILES; i++)
         fprintf(out, ", \"%s\": %.3f", quantiles[i].name,
                 microseconds((double)histogram_quantile(latency, quantiles[i].quantile)));
     fprintf(out, "}");
+}
+
+static void json_windows(FILE *out, const struct bench_options *options, const struct bench_result *result) {
+    fprintf(out, ", \"began_s\": %.3f, \"window_s\": %g, \"windows\": [", result->began_s, options->window_s);
+    for (size_t i = 0; i < result->windows.count; i++) {
+        fprintf(out, "%s", i == 0 ? "" : ", ");
+        json_latency(out, &result->windows.list[i], options->window_s);
+    }
+    fprintf(out, "]");
 }
 
 void report_json(FILE *out, const struct bench_options *options, const struct bench_result *result) {
@@ -82,12 +96,12 @@ void report_json(FILE *out, const struct bench_options *options, const struct be
             result->prefill_s);
     fprintf(out, "\"connections\": %zu, \"streams\": %zu, \"dropped\": %llu, \"latency_us\": {\"all\": ",
             options->connections, options->streams, (unsigned long long)result->dropped);
-    json_latency(out, all, result);
+    json_latency(out, all, result->elapsed_s);
     for (unsigned operation = 0; operation < OPERATION_COUNT; operation++) {
         if (result->latency[operation].count == 0)
             continue;
         fprintf(out, ", \"%s\": ", operation_names[operation]);
-        json_latency(out, &result->latency[operation], result);
+        json_latency(out, &result->latency[operation], result->elapsed_s);
     }
     fprintf(out, "}, \"errors\": {");
     const char *separator = "";
@@ -98,6 +112,9 @@ void report_json(FILE *out, const struct bench_options *options, const struct be
                 (unsigned long long)result->outcomes[code]);
         separator = ", ";
     }
-    fprintf(out, "}}\n");
+    fprintf(out, "}");
+    if (options->window_s > 0)
+        json_windows(out, options, result);
+    fprintf(out, "}\n");
     free(all);
 }

@@ -5,6 +5,7 @@
 #include "common/status.h"
 #include "common/wire.h"
 #include "ops/load/loop.h"
+#include "ops/load/watch_message.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -127,16 +128,6 @@ static void violation(struct client *client, const char *what, int64_t seen, int
     printf("violation %s %s client %u register %u: %" PRId64 " after %" PRId64 " at %" PRIu64 "\n",
            class_names[client->kind], what, client->index, client->target, seen, before,
            to_us(loop_now_ns()));
-}
-
-static int64_t header_revision(struct bytes header) {
-    struct wire_reader reader = wire_reader_of(header);
-    struct wire_field field;
-    int64_t revision = 0;
-    while (wire_next(&reader, &field))
-        if (field.number == 3)
-            revision = (int64_t)field.value;
-    return revision;
 }
 
 /* header = 1 in both responses; kvs = 2 in a RangeResponse. */
