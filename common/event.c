@@ -4,7 +4,7 @@
  */
 #include "common/event.h"
 
-enum { EVENT_HEAD = 24, FLAG_DELETED = 1 };
+enum { FLAG_DELETED = 1 };
 
 static void store(uint8_t *place, uint64_t value, unsigned bytes) {
     for (unsigned i = 0; i < bytes; i++)

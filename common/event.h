@@ -17,22 +17,28 @@ struct event {
     struct bytes key;      /* lies within message */
 };
 
-/* Copies. */
+enum { EVENT_HEAD = 24 };
+/* Copies; appends event_size bytes. */
 void event_put(struct buffer *out, const struct event *event);
+static inline size_t event_size(const struct event *event) {
+    return EVENT_HEAD + event->message.length + event->previous.length;
+}
 /* Takes the first of *events; borrows. False at the end, and when it is malformed: then *events is not empty.
  */
 bool event_next(struct bytes *events, struct event *out);
 
 /*
  * A part of an answer to METHOD_WATCH_HISTORY begins with this; events follow. The request's body: from and
- * to (8 bytes each, little-endian), then the ranges (bus_range_put).
+ * to (8 bytes each, little-endian), then the ranges (bus_range_put), at most HISTORY_RANGES_LIMIT. `to` may
+ * lie in the future: the last part says how far it went (and that may be below `from`).
  */
 enum history_part {
     HISTORY_COMPLETE,  /* everything up to and with revision `through` has been sent */
     HISTORY_PARTIAL,   /* everything before `through`, and a part of that revision's events */
-    HISTORY_COMPACTED, /* `from` lies below the compacted revision, which is `through`; the last part */
+    HISTORY_COMPACTED, /* what should follow lies below the compacted revision, which is `through`; the last
+                        */
 };
-enum { HISTORY_HEAD = 16 };
+enum { HISTORY_HEAD = 16, HISTORY_RANGES_LIMIT = 512 };
 struct history_head {
     enum history_part part;
     int64_t through;

@@ -200,6 +200,9 @@
       "Time to sync a snapshot's files.")                                                                    \
     X(ETCD_SNAP_DB_SAVE_TOTAL_DURATION_SECONDS, "etcd_snap_db_save_total_duration_seconds", "", HISTOGRAM,   \
       SUM, SNAPSHOT_SAVE, "Time to save a snapshot's files.")                                                \
+    X(QUORATE_WATCH_REVISIONS_LEFT_OUT_TOTAL, "quorate_watch_revisions_left_out_total", "", COUNTER, SUM,    \
+      NONE,                                                                                                  \
+      "Revisions that a proxy has to read from history: its link was full, or their events too large.")      \
     X(QUORATE_CHECKPOINTS_TOTAL, "quorate_checkpoints_total", "", COUNTER, SUM, NONE,                        \
       "Checkpoints of the database that were taken and verified.")                                           \
     X(QUORATE_CHECKPOINT_FAILURES_TOTAL, "quorate_checkpoint_failures_total", "", COUNTER, SUM, NONE,        \

@@ -181,6 +181,7 @@ bool bus_get_checkpoint(const struct bus_record *record, struct bus_checkpoint *
  * BUS_PROXY_RANGES: `revision` is the last one of the event stream that the proxy has seen; apply publishes
  * nothing at or below it. body: a sequence of bus_range_put.
  */
+enum { BUS_RANGES_LIMIT = 64 }; /* with more, apply resets the link */
 struct bus_ranges {
     int64_t revision;
     struct bytes body;
@@ -210,7 +211,8 @@ bool bus_get_watch_answer(const struct bus_record *record, struct bus_watch_answ
 /*
  * BUS_APPLY_EVENTS: all events inside the proxy's ranges with from <= revision <= to, in order; body: events
  * (common/event.h), empty: there were none. `from` beyond the last `to` + 1: what is between was not sent
- * (the link was full, or the connection is new) and has to come from history.
+ * (the link was full, or the connection is new) and has to come from history. from == to + 1 says just that,
+ * or that `compacted` has changed.
  */
 struct bus_events {
     int64_t from, to;

@@ -10,6 +10,7 @@
 #include "apply/checkpoints.h"
 #include "apply/mvcc/mvcc.h"
 #include "apply/reads.h"
+#include "apply/watch/publisher.h"
 #include "common/log.h"
 #include "common/metrics.h"
 
@@ -33,6 +34,7 @@ struct apply_role {
     struct apply_options options;
     struct mvcc mvcc;
     struct reads *reads;
+    struct publisher *publisher;
     struct checkpoints checkpoints;
     uint64_t now_us;
 
@@ -72,6 +74,7 @@ static void take_entry(struct apply_role *role, const struct bus_entry *entry) {
         role->round_began_us = role->options.clock_us();
     mvcc_execute(mvcc, entry->index, entry->term, entry->type, entry->data, &outcome);
     reads_set_term(role->reads, entry->term);
+    publisher_publish(role->publisher); /* before the result: who reads it finds the events there */
     if (ours(role, outcome.id))
         reads_deliver(role->reads, &outcome);
     role->flush_bytes += entry->data.length;
@@ -158,11 +161,24 @@ static void proxy_down(void *context, struct bus_link *link) {
     struct proxy_context *proxy = context;
     (void)link;
     reads_forget_proxy(proxy->role->reads, proxy->slot);
+    publisher_forget(proxy->role->publisher, proxy->slot);
+}
+
+static void take_ranges(struct proxy_context *proxy, const struct bus_record *record) {
+    struct bus_ranges ranges;
+    if (bus_get_ranges(record, &ranges))
+        publisher_register(proxy->role->publisher, proxy->slot, &ranges);
+    else
+        bus_link_reset(proxy->role->proxies[proxy->slot], "ranges of no revision");
 }
 
 static void proxy_record(void *context, struct bus_link *link, const struct bus_record *record) {
     struct proxy_context *proxy = context;
     struct reads *reads = proxy->role->reads;
+    if (record->kind == BUS_PROXY_RANGES) {
+        take_ranges(proxy, record);
+        return;
+    }
     if (bus_id_slot(record->id) != proxy->slot) {
         bus_link_reset(link, "an id of another proxy");
         return;
@@ -170,6 +186,9 @@ static void proxy_record(void *context, struct bus_link *link, const struct bus_
     switch (record->kind) {
     case BUS_PROXY_READ:
         take_read(proxy->role, record);
+        break;
+    case BUS_PROXY_WATCH:
+        publisher_ask(proxy->role->publisher, proxy->slot, record->id);
         break;
     case BUS_PROXY_CANCEL:
         reads_cancel(reads, record->id);
@@ -251,12 +270,14 @@ struct apply_role *apply_role_new(const struct apply_options *options, uint64_t 
                                                                  .answer_bytes = role->options.answer_bytes,
                                                                  .quota_bytes = options->quota_bytes});
     reads_set_term(role->reads, role->mvcc.term);
+    role->publisher = publisher_new(&role->mvcc);
     for (uint8_t slot = 0; slot < BUS_PROXY_SLOTS; slot++)
         role->contexts[slot] = (struct proxy_context){.role = role, .slot = slot};
     return role;
 }
 
 void apply_role_free(struct apply_role *role) {
+    publisher_free(role->publisher);
     reads_free(role->reads);
     mvcc_close(&role->mvcc);
     free(role);
@@ -273,6 +294,7 @@ void apply_role_set_maint_link(struct apply_role *role, struct bus_link *link) {
 void apply_role_set_proxy_link(struct apply_role *role, uint8_t slot, struct bus_link *link) {
     role->proxies[slot] = link;
     reads_set_link(role->reads, slot, link);
+    publisher_set_link(role->publisher, slot, link);
 }
 
 /* --- rounds and ticks --- */
@@ -339,8 +361,10 @@ static void commit_round(struct apply_role *role) {
 void apply_role_end_round(struct apply_role *role, uint64_t now_us) {
     role->now_us = now_us;
     commit_round(role);
-    if (role->raft_met && role->mvcc.index >= role->replay_until)
+    if (role->raft_met && role->mvcc.index >= role->replay_until) {
         reads_serve(role->reads);
+        publisher_answer(role->publisher);
+    }
     reads_run(role->reads);
     report_progress(role);
     for (int slot = 0; slot < BUS_PROXY_SLOTS; slot++)
@@ -367,6 +391,7 @@ static void flush_store(struct apply_role *role) {
 void apply_role_tick(struct apply_role *role, uint64_t now_us) {
     role->now_us = now_us;
     reads_expire(role->reads, now_us);
+    publisher_tick(role->publisher);
     if (flush_due(role))
         flush_store(role);
     if (role->durable < role->mvcc.index)

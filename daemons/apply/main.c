@@ -18,7 +18,7 @@
  *     Touches its links and <data>/member; no network.
  *
  * BUGS
- *     Leases, auth, watches and alarms come with later releases: such entries are answered "not implemented".
+ *     Leases, auth and alarms come with later releases: such entries are answered "not implemented".
  */
 #include <stdatomic.h>
 #include <stddef.h>

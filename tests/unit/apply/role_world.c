@@ -63,18 +63,35 @@ static void peer_down(void *context, struct bus_link *link) {
     self->world->peers[self->peer].downs++;
 }
 
+static struct heard *hear(struct role_world *world, int peer, const struct bus_record *record) {
+    assert_true(world->heard_count < HEARD_LIMIT);
+    struct heard *heard = &world->heard[world->heard_count++];
+    *heard = (struct heard){.kind = record->kind, .peer = peer};
+    return heard;
+}
+
+static void hear_stream(struct role_world *world, int peer, const struct bus_record *record) {
+    struct heard *heard = hear(world, peer, record);
+    if (record->kind == BUS_APPLY_WATCH) {
+        assert_true(bus_get_watch_answer(record, &heard->answer));
+        return;
+    }
+    assert_true(bus_get_events(record, &heard->events));
+    heard->events.body = memory_copy(heard->events.body);
+}
+
 static void peer_record(void *context, struct bus_link *link, const struct bus_record *record) {
     const struct peer_context *self = context;
     struct role_world *world = self->world;
     (void)link;
-    if (record->kind == BUS_APPLY_PROGRESS) {
+    if (record->kind == BUS_APPLY_EVENTS || record->kind == BUS_APPLY_WATCH) {
+        hear_stream(world, self->peer, record);
+    } else if (record->kind == BUS_APPLY_PROGRESS) {
         assert_true(bus_get_progress(record, &world->peers[self->peer].progress));
     } else if (record->kind == BUS_APPLY_CHECKPOINT) {
         assert_true(bus_get_checkpoint(record, &world->peers[self->peer].checkpoint));
     } else if (record->kind != BUS_APPLY_RESULT || record->id != 0) { /* 0: apply's first word, no result */
-        assert_true(world->heard_count < HEARD_LIMIT);
-        struct heard *heard = &world->heard[world->heard_count++];
-        heard->kind = record->kind;
+        struct heard *heard = hear(world, self->peer, record);
         assert_true(bus_get_result(record, &heard->result));
         heard->result.body = memory_copy(heard->result.body);
     }
@@ -130,8 +147,10 @@ void role_world_close(struct role_world *world) {
         bus_link_free(world->peers[peer].own);
         bus_link_free(world->peers[peer].link);
     }
-    for (size_t i = 0; i < world->heard_count; i++)
+    for (size_t i = 0; i < world->heard_count; i++) {
         free((void *)world->heard[i].result.body.data);
+        free((void *)world->heard[i].events.body.data);
+    }
     world->heard_count = 0;
 }
 
@@ -224,6 +243,27 @@ uint64_t role_world_range(struct role_world *world, uint8_t slot, const char *ke
         request.range_end = bytes_from_text(end);
     encode_range(&body, &request);
     return role_world_read(world, slot, false, METHOD_RANGE, &body);
+}
+
+void role_world_register(struct role_world *world, uint8_t slot, int64_t revision, bool previous,
+                         const char *const *ranges) {
+    struct buffer body = {0};
+    for (; *ranges != NULL; ranges += 2) {
+        struct bus_range range = {
+            .key = bytes_from_text(ranges[0]), .range_end = bytes_from_text(ranges[1]), .previous = previous};
+        bus_range_put(&body, &range);
+    }
+    bus_put_ranges(world->peers[slot == 0 ? PEER_PROXY_0 : PEER_PROXY_1].link,
+                   &(struct bus_ranges){.revision = revision, .body = buffer_bytes(&body)});
+    buffer_free(&body);
+}
+
+uint64_t role_world_ask(struct role_world *world, uint8_t slot, uint16_t method) {
+    static uint64_t counter = 5000000;
+    uint64_t id = bus_request_id(WORLD_MEMBER, slot, counter++);
+    bus_put_request(world->peers[slot == 0 ? PEER_PROXY_0 : PEER_PROXY_1].link, BUS_PROXY_WATCH,
+                    &(struct bus_request){.id = id, .method = method});
+    return id;
 }
 
 const struct bus_result *role_world_result(struct role_world *world, uint64_t id, struct buffer *body,

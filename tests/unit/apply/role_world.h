@@ -22,7 +22,10 @@ enum {
 
 struct heard {
     uint16_t kind;
-    struct bus_result result; /* body owned */
+    int peer;
+    struct bus_result result;       /* body owned */
+    struct bus_events events;       /* BUS_APPLY_EVENTS; body owned */
+    struct bus_watch_answer answer; /* BUS_APPLY_WATCH */
 };
 
 struct wire_queue {
@@ -72,6 +75,12 @@ uint64_t role_world_put(struct role_world *world, uint8_t slot, const char *key,
 uint64_t role_world_read(struct role_world *world, uint8_t slot, bool through_raft, uint16_t method,
                          struct buffer *body);
 uint64_t role_world_range(struct role_world *world, uint8_t slot, const char *key, const char *end);
+/* Registers the ranges (key, end; NULL ends; an end of "" is a single key) of a proxy that has seen
+ * `revision`. */
+void role_world_register(struct role_world *world, uint8_t slot, int64_t revision, bool previous,
+                         const char *const *ranges);
+/* Asks for a watch, or for progress; returns the id. */
+uint64_t role_world_ask(struct role_world *world, uint8_t slot, uint16_t method);
 /* All results of an id, put together; NULL: none yet. `parts` may be NULL. */
 const struct bus_result *role_world_result(struct role_world *world, uint64_t id, struct buffer *body,
                                            unsigned *parts);
