@@ -96,6 +96,15 @@ void buffer_reset(struct buffer *buffer, size_t keep) {
         buffer_free(buffer);
 }
 
+void buffer_forget_used(struct buffer *buffer, size_t *used) {
+    size_t left = buffer->length - *used;
+    if (*used == 0 || *used < left)
+        return;
+    memmove(buffer->data, buffer->data + *used, left);
+    buffer->length = left;
+    *used = 0;
+}
+
 void buffer_free(struct buffer *buffer) {
     free(buffer->data);
     *buffer = (struct buffer){0};

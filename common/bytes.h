@@ -60,6 +60,11 @@ void buffer_append_byte(struct buffer *buffer, uint8_t byte);
 void buffer_printf(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Empties; keeps the memory unless it outgrew `keep` bytes (a burst must not be held for ever). */
 void buffer_reset(struct buffer *buffer, size_t keep);
+/*
+ * A buffer filled at its end and used up from its front, of which *used bytes are not needed any longer:
+ * forgets them (and *used is 0) once they are the larger part. Moves no more bytes than it forgets.
+ */
+void buffer_forget_used(struct buffer *buffer, size_t *used);
 void buffer_free(struct buffer *buffer);
 
 static inline struct bytes buffer_bytes(const struct buffer *buffer) {

@@ -175,7 +175,7 @@ static void write_h2(struct client *client) {
         more = collect_h2(client, &out);
         if (!write_now(client, out))
             return;
-        h2_start_waiting(client->h2);
+        h2_output_taken(client->h2);
     }
     if (!more && (h2_finished(client->h2) || client->stop_at_end))
         client->broken = true;

@@ -1,6 +1,6 @@
 /*
- * h2_connection: see h2_connection.h. Here: the session, its control frames, its streams' ends. h2_request.c:
- * what arrives on a stream. h2_response.c: what goes out.
+ * h2_connection: see h2_connection.h. Here: the session, its control frames, its streams' ends. h2_request.c
+ * and h2_messages.c: what arrives on a stream. h2_response.c: what goes out.
  */
 #include "proxy/h2_connection.h"
 
@@ -8,7 +8,7 @@
 
 #include "proxy/server.h"
 
-enum { MAX_PING_STRIKES = 2 };
+enum { MAX_PING_STRIKES = 2, RESET_BURST = 10000, RESETS_A_SECOND = 1000 };
 
 #define IDLE_PING_US UINT64_C(7200000000)
 
@@ -100,9 +100,11 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 static void drop_stream(struct h2_connection *connection, struct rpc_stream *stream) {
     if (stream->queued)
         h2_remove_waiting(connection, stream);
+    h2_forget_drained(stream);
     rpc_abandon(stream);
     h2_release_request(stream);
-    connection->response_bytes -= stream->response.length - stream->response_at;
+    if (stream->service == NULL)
+        connection->response_bytes -= rpc_backlog(stream);
     connection->streams--;
     if (stream->all_next != NULL)
         stream->all_next->all_previous = stream->all_previous;
@@ -145,6 +147,9 @@ nghttp2_option *h2_option_new(void) {
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_no_http_messaging(option, 1);
+    /* A client in trouble resets every request that runs into its deadline: by nghttp2's own limit of 33 a
+     * second it would lose its connection, and with it its watches. A flood ends it still. */
+    nghttp2_option_set_stream_reset_rate_limit(option, RESET_BURST, RESETS_A_SECOND);
     return option;
 }
 
@@ -224,8 +229,21 @@ bool h2_keepalive(struct h2_connection *connection, uint64_t now_us) {
     return true;
 }
 
+void h2_output_taken(struct h2_connection *connection) {
+    h2_start_waiting(connection);
+    h2_tell_drained(connection);
+}
+
+static void end_endless_streams(struct h2_connection *connection) {
+    for (struct rpc_stream *at = connection->all; at != NULL; at = at->all_next) {
+        if (at->service != NULL)
+            rpc_break_off(at, STATUS_STOPPED);
+    }
+}
+
 void h2_shutdown(struct h2_connection *connection, bool final) {
     connection->draining = !final;
+    end_endless_streams(connection);
     if (final)
         nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
                               nghttp2_session_get_last_proc_stream_id(connection->session), NGHTTP2_NO_ERROR,

@@ -4,8 +4,9 @@
  *
  * Bounds. Streams: SETTINGS_MAX_CONCURRENT_STREAMS. Request bytes held: beyond REQUEST_BYTES the connection's
  * window is not opened any further until requests are done. Response bytes held: beyond RESPONSE_BYTES
- * complete requests wait and are started as the client takes responses. Header bytes of a request:
- * HEADER_BYTES. Pings: etcd's enforcement policy. Garbage, floods and invalid frames end the connection.
+ * complete requests wait and are started as the client takes responses; those of streaming requests do not
+ * count, their services bound them. Header bytes of a request: HEADER_BYTES. Pings: etcd's enforcement
+ * policy. Garbage, floods and invalid frames end the connection.
  */
 #ifndef QUORATE_PROXY_H2_CONNECTION_H
 #define QUORATE_PROXY_H2_CONNECTION_H
@@ -33,13 +34,14 @@ struct h2_connection {
     struct rpc_stream *all;                     /* open streams */
     struct rpc_stream *current;                 /* whose frame came last */
     struct rpc_stream *waiting, **waiting_tail; /* complete requests that may not start yet */
+    struct rpc_stream *drained;                 /* streams whose service is to know that it has room again */
     struct grpc_failure header_failure;         /* of the headers being received; code 0: none */
     unsigned http_status;                       /* that goes with it */
     char method[16];                            /* of these headers, cut */
     unsigned streams;                           /* open */
     size_t request_bytes;                       /* held, of requests complete or not */
-    size_t complete_bytes;                      /* of these, of complete requests: they will be released */
-    size_t response_bytes;                      /* not taken by HTTP/2 yet */
+    size_t complete_bytes;                      /* of these, what will be released by itself */
+    size_t response_bytes;                      /* not taken by HTTP/2 yet, without streaming requests */
     size_t credit;                              /* received bytes whose window is not given back yet */
     unsigned invalid_frames;
     unsigned ping_strikes;
@@ -61,15 +63,16 @@ struct h2_connection *h2_new(struct server *server, struct client *owner);
 void h2_free(struct h2_connection *connection);
 /* False: the connection is beyond saving. */
 bool h2_receive(struct h2_connection *connection, struct bytes data);
-/* Starts requests that waited for room. After output was taken. */
-void h2_start_waiting(struct h2_connection *connection);
+/* After output was taken: starts requests that waited for room, tells services of streams that they have it.
+ */
+void h2_output_taken(struct h2_connection *connection);
 /* The next piece of output, empty when there is none now; valid until the next call. False: failure. */
 bool h2_output(struct h2_connection *connection, struct bytes *out);
 /* Nothing to send and nothing to receive: may be closed. */
 bool h2_finished(const struct h2_connection *connection);
 /* Once a second: keepalive pings. False: the client does not answer. */
 bool h2_keepalive(struct h2_connection *connection, uint64_t now_us);
-/* GOAWAY: first announces, then (final) names the last stream. */
+/* GOAWAY: first announces, and ends streams that would go on for ever; then (final) names the last stream. */
 void h2_shutdown(struct h2_connection *connection, bool final);
 
 /* --- h2_request.c, for h2_connection.c --- */
@@ -82,10 +85,28 @@ void h2_headers_complete(struct h2_connection *connection, struct rpc_stream *st
 /* The client has ended its side. */
 void h2_request_ended(struct rpc_stream *stream);
 void h2_remove_waiting(struct h2_connection *connection, struct rpc_stream *stream);
+void h2_start_waiting(struct h2_connection *connection);
+/* Marks the RPC as begun. False: it has ended for want of a leader. */
+bool h2_start(struct rpc_stream *stream);
+/* A message that needs more room than this connection may take while nothing will give any back. */
+bool h2_overfull(const struct h2_connection *connection);
+/* A message came in compressed form: unpacks it. */
+bool h2_unpack(struct rpc_stream *stream, struct grpc_failure *failure);
+/* So many bytes of the stream's window are free again. */
+void h2_consumed(struct rpc_stream *stream, size_t bytes);
 /* NULL: no such stream. */
 struct rpc_stream *h2_stream_of(struct h2_connection *connection, int32_t id);
 /* The request's bytes are not needed any longer. */
 void h2_release_request(struct rpc_stream *stream);
+
+/* --- h2_messages.c: streaming requests --- */
+void h2_open_stream(struct rpc_stream *stream);
+void h2_stream_data(struct rpc_stream *stream, struct bytes data);
+void h2_stream_half_closed(struct rpc_stream *stream);
+/* HTTP/2 took bytes and the backlog is small now. */
+void h2_stream_drained(struct rpc_stream *stream);
+void h2_tell_drained(struct h2_connection *connection);
+void h2_forget_drained(struct rpc_stream *stream);
 
 /* --- h2_response.c, for h2_request.c --- */
 /* Ends a stream before its RPC began, with an HTTP status of its own. */

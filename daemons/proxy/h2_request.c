@@ -1,5 +1,5 @@
 /*
- * h2_request: what arrives on a stream: headers, then the request message.
+ * h2_request: what arrives on a stream: headers, then the request message. (h2_messages.c: several of them.)
  *
  * HTTP messaging checks of nghttp2 are off: clients of etcd send authorities that RFC 3986 does not know
  * ("#initially=[...]"). What matters of a request is checked in h2_headers_complete().
@@ -192,8 +192,13 @@ void h2_headers_complete(struct h2_connection *connection, struct rpc_stream *st
                (stream->rpc == RPC_UNKNOWN || !rpc_is_served(stream->rpc))) {
         rpc_unknown(stream, failure);
     }
-    if (failure->code != GRPC_OK)
+    if (failure->code != GRPC_OK) {
         h2_refuse(stream, connection->http_status, failure);
+        return;
+    }
+    stream->service = rpc_stream_service(stream->rpc);
+    if (stream->service != NULL)
+        h2_open_stream(stream);
 }
 
 /* --- the request message --- */
@@ -201,10 +206,11 @@ void h2_headers_complete(struct h2_connection *connection, struct rpc_stream *st
 void h2_release_request(struct rpc_stream *stream) {
     struct h2_connection *connection = stream->connection;
     connection->request_bytes -= stream->request_held;
-    if (stream->request_done)
-        connection->complete_bytes -= stream->request_held;
+    connection->complete_bytes -= stream->complete_held;
     stream->request_held = 0;
+    stream->complete_held = 0;
     buffer_reset(&stream->request, RPC_BUFFER_KEEP);
+    buffer_free(&stream->unread);
 }
 
 static void give_up_request(struct rpc_stream *stream, const struct grpc_failure *failure) {
@@ -218,32 +224,40 @@ static bool leader_is_missing(const struct rpc_stream *stream) {
     return view.raft_up && view.leader == 0;
 }
 
-static void start(struct rpc_stream *stream) {
+bool h2_start(struct rpc_stream *stream) {
     stream->started = true;
     metric_rpc_started(stream->rpc);
-    if (stream->needs_leader && leader_is_missing(stream))
-        rpc_end(stream, STATUS_NO_LEADER);
-    else
+    if (!stream->needs_leader || !leader_is_missing(stream))
+        return true;
+    rpc_end(stream, STATUS_NO_LEADER);
+    return false;
+}
+
+static void start(struct rpc_stream *stream) {
+    if (h2_start(stream))
         rpc_dispatch(stream);
+}
+
+bool h2_unpack(struct rpc_stream *stream, struct grpc_failure *failure) {
+    if (!grpc_reader_compressed(&stream->reader))
+        return true;
+    if (stream->gzip)
+        return grpc_gunzip(&stream->request, stream->server->message_limit, failure);
+    grpc_fail(failure, GRPC_INTERNAL, "grpc: compressed flag set with identity or empty encoding");
+    return false;
 }
 
 static void request_complete(struct h2_connection *connection, struct rpc_stream *stream) {
     struct grpc_failure failure;
-    if (grpc_reader_compressed(&stream->reader)) {
-        if (!stream->gzip) {
-            grpc_fail(&failure, GRPC_INTERNAL, "grpc: compressed flag set with identity or empty encoding");
-            give_up_request(stream, &failure);
-            return;
-        }
-        if (!grpc_gunzip(&stream->request, connection->server->message_limit, &failure)) {
-            give_up_request(stream, &failure);
-            return;
-        }
-        connection->request_bytes += stream->request.length - stream->request_held;
-        stream->request_held = stream->request.length;
+    if (!h2_unpack(stream, &failure)) {
+        give_up_request(stream, &failure);
+        return;
     }
+    connection->request_bytes += stream->request.length - stream->request_held;
+    stream->request_held = stream->request.length;
     stream->request_done = true;
-    connection->complete_bytes += stream->request_held;
+    stream->complete_held = stream->request_held;
+    connection->complete_bytes += stream->complete_held;
     connection->server->received_bytes += stream->request.length;
     if (connection->response_bytes <= H2_RESPONSE_BYTES && connection->waiting == NULL) {
         start(stream);
@@ -276,19 +290,31 @@ void h2_remove_waiting(struct h2_connection *connection, struct rpc_stream *stre
     stream->queued = false;
 }
 
-/* A message that needs more room than this connection may take while nothing complete will give any back. */
-static bool overfull(const struct h2_connection *connection) {
+bool h2_overfull(const struct h2_connection *connection) {
     return connection->request_bytes > H2_REQUEST_BYTES && connection->complete_bytes == 0;
+}
+
+void h2_consumed(struct rpc_stream *stream, size_t bytes) {
+    stream->unconsumed += (uint32_t)bytes;
+    if (stream->unconsumed < STREAM_CREDIT_STEP)
+        return;
+    nghttp2_session_consume_stream(stream->connection->session, stream->id, stream->unconsumed);
+    stream->unconsumed = 0;
 }
 
 int h2_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes, size_t length,
                void *user_data) {
+    (void)session;
     (void)flags;
     struct h2_connection *connection = user_data;
     connection->credit += length;
     struct rpc_stream *stream = h2_stream_of(connection, id);
     if (stream == NULL || stream->request_done)
         return 0;
+    if (stream->service != NULL) {
+        h2_stream_data(stream, bytes_of(bytes, length));
+        return 0;
+    }
     struct grpc_failure failure;
     struct bytes data = bytes_of(bytes, length);
     enum grpc_read read = grpc_reader_feed(&stream->reader, &data, &stream->request,
@@ -299,7 +325,7 @@ int h2_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_
         request_complete(connection, stream);
         return 0;
     }
-    if (read == GRPC_READ_MORE && overfull(connection)) {
+    if (read == GRPC_READ_MORE && h2_overfull(connection)) {
         grpc_fail(&failure, GRPC_RESOURCE_EXHAUSTED, "grpc: too many incomplete requests on this connection");
         read = GRPC_READ_FAILED;
     }
@@ -307,11 +333,7 @@ int h2_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_
         give_up_request(stream, &failure);
         return 0;
     }
-    stream->unconsumed += (uint32_t)length;
-    if (stream->unconsumed >= STREAM_CREDIT_STEP) {
-        nghttp2_session_consume_stream(session, id, stream->unconsumed);
-        stream->unconsumed = 0;
-    }
+    h2_consumed(stream, length);
     return 0;
 }
 
@@ -320,6 +342,10 @@ void h2_request_ended(struct rpc_stream *stream) {
     stream->remote_closed = true;
     if (stream->request_done)
         return;
+    if (stream->service != NULL) {
+        h2_stream_half_closed(stream);
+        return;
+    }
     struct grpc_failure failure;
     grpc_reader_ended(&stream->reader, &failure);
     give_up_request(stream, &failure);

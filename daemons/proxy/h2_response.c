@@ -92,7 +92,7 @@ static ssize_t read_response(nghttp2_session *session, int32_t id, uint8_t *out,
     (void)id;
     struct h2_connection *connection = user_data;
     struct rpc_stream *stream = source->ptr;
-    size_t left = stream->response.length - stream->response_at;
+    size_t left = rpc_backlog(stream);
     size_t now = left < length ? left : length;
     if (now > 0) {
         memcpy(out, stream->response.data + stream->response_at, now);
@@ -100,7 +100,10 @@ static ssize_t read_response(nghttp2_session *session, int32_t id, uint8_t *out,
         connection->reset_strikes = true;
     }
     stream->response_at += now;
-    connection->response_bytes -= now;
+    if (stream->service == NULL)
+        connection->response_bytes -= now;
+    else if (left >= RPC_BACKLOG_LOW && left - now < RPC_BACKLOG_LOW)
+        h2_stream_drained(stream);
     if (now == left) {
         stream->response_at = 0;
         buffer_reset(&stream->response, RPC_BUFFER_KEEP);
@@ -154,7 +157,7 @@ static void append_prefix(struct rpc_stream *stream, bool compressed, size_t len
 
 /*
  * By RFC 9218's standard a response is sent to its end before the next begins. One that takes many frames
- * shares with the others frame by frame.
+ * shares with the others frame by frame; so does one that has no end.
  */
 static void make_room_for_others(struct rpc_stream *stream) {
     nghttp2_extpri priority = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
@@ -164,11 +167,39 @@ static void make_room_for_others(struct rpc_stream *stream) {
 
 static void appended(struct rpc_stream *stream, size_t before) {
     size_t more = stream->response.length - before;
-    if (stream->response.length > SHARE_ABOVE && !stream->shares)
+    if ((stream->response.length > SHARE_ABOVE || stream->service != NULL) && !stream->shares)
         make_room_for_others(stream);
-    stream->connection->response_bytes += more;
+    if (stream->service == NULL)
+        stream->connection->response_bytes += more;
     stream->server->sent_bytes += more;
     wake(stream);
+}
+
+struct buffer *rpc_begin(struct rpc_stream *stream) {
+    buffer_forget_used(&stream->response, &stream->response_at);
+    stream->message_at = stream->response.length;
+    append_prefix(stream, false, 0);
+    return &stream->response;
+}
+
+static void compress(struct buffer *message, size_t from) {
+    struct buffer packed = {0};
+    grpc_gzip(bytes_of(message->data + from, message->length - from), &packed);
+    message->length = from;
+    buffer_append_bytes(message, buffer_bytes(&packed));
+    buffer_free(&packed);
+}
+
+void rpc_commit(struct rpc_stream *stream) {
+    size_t body = stream->message_at + GRPC_PREFIX;
+    size_t length = stream->response.length - body;
+    bool pack = stream->gzip && length > 0 && length <= COMPRESS_UP_TO;
+    if (pack)
+        compress(&stream->response, body);
+    grpc_write_prefix(stream->response.data + stream->message_at, pack,
+                      (uint32_t)(stream->response.length - body));
+    server_count_messages(stream->server, stream->rpc, 0, 1);
+    appended(stream, stream->message_at);
 }
 
 static void append_compressed(struct rpc_stream *stream, struct bytes head, struct bytes body) {
@@ -221,7 +252,15 @@ void rpc_reply_part(struct rpc_stream *stream, struct bytes body, bool last) {
     appended(stream, before);
 }
 
+static void end_request(struct rpc_stream *stream) {
+    proxy_role_cancel(stream->server->role, &stream->call);
+    h2_release_request(stream);
+    stream->request_done = true;
+}
+
 static void finish(struct rpc_stream *stream, enum grpc_code code) {
+    if (stream->service != NULL)
+        end_request(stream);
     stream->code = (uint8_t)code;
     stream->ended = true;
     if (stream->started) {

@@ -3,51 +3,13 @@
  * the ResponseHeader in front of what comes back.
  */
 #include "common/wire.h"
-#include "proxy/h2_connection.h"
 #include "proxy/request_check.h"
 #include "proxy/server.h"
 #include "proxy/services.h"
 
 enum { HEADER_KEEP = 1024 };
 
-void rpc_fail_undecodable(struct rpc_stream *stream) {
-    struct grpc_failure failure;
-    grpc_fail(&failure, GRPC_INTERNAL, "grpc: error unmarshalling request: unexpected EOF");
-    rpc_fail(stream, &failure);
-}
-
-static struct buffer *empty_scratch(struct rpc_stream *stream) {
-    buffer_reset(&stream->server->scratch, HEADER_KEEP);
-    return &stream->server->scratch;
-}
-
-/* A unary answer, whole or in parts. */
-static void take_answer(struct rpc_stream *stream, const struct proxy_result *result, uint64_t revision) {
-    if (result->status != STATUS_OK) {
-        rpc_end(stream, result->status);
-        return;
-    }
-    if (result->first) {
-        struct buffer *header = empty_scratch(stream);
-        rpc_put_header(stream, header, revision);
-        if (result->more)
-            rpc_reply_begin(stream, buffer_bytes(header), result->body, result->total);
-        else
-            rpc_reply(stream, buffer_bytes(header), result->body);
-    } else {
-        rpc_reply_part(stream, result->body, !result->more);
-    }
-    if (!result->more)
-        rpc_end(stream, STATUS_OK);
-}
-
-static void take_result(struct proxy_call *call, const struct proxy_result *result) {
-    take_answer(rpc_of_call(call), result, result->revision);
-}
-
-static void take_result_without_revision(struct proxy_call *call, const struct proxy_result *result) {
-    take_answer(rpc_of_call(call), result, 0);
-}
+#define PHYSICAL_COMPACTION_US UINT64_C(600000000)
 
 /*
  * One RangeStreamResponse: the part that carries the header gets it as field 1 of the RangeResponse inside
@@ -70,7 +32,8 @@ static void take_stream_part(struct proxy_call *call, const struct proxy_result 
             inner = field.bytes;
         struct buffer header = {0};
         rpc_put_header(stream, &header, result->revision);
-        struct buffer *head = empty_scratch(stream);
+        struct buffer *head = &stream->server->scratch;
+        buffer_reset(head, HEADER_KEEP);
         wire_put_message_head(head, 1, header.length + inner.length);
         buffer_append_bytes(head, buffer_bytes(&header));
         rpc_reply(stream, buffer_bytes(head), inner);
@@ -97,12 +60,12 @@ static uint16_t method_of(uint8_t rpc) {
     }
 }
 
-static void call_role(struct rpc_stream *stream) {
-    stream->call.body = buffer_bytes(&stream->request);
-    stream->call.deadline_us = stream->deadline_us;
-    proxy_role_call(stream->server->role, &stream->call, stream->server->now_us);
-    if (!proxy_call_under_way(&stream->call) || !stream->call.body_needed)
-        h2_release_request(stream);
+/* The work of a physical compaction has no limit in etcd; this one only keeps a lost call from staying. */
+static uint64_t limit_of(uint16_t method, struct bytes request) {
+    struct compaction_request compaction;
+    bool physical =
+        method == METHOD_COMPACT && compaction_request_decode(request, &compaction) && compaction.physical;
+    return physical ? PHYSICAL_COMPACTION_US : 0;
 }
 
 void kv_serve(struct rpc_stream *stream) {
@@ -115,19 +78,14 @@ void kv_serve(struct rpc_stream *stream) {
     } else if (status != STATUS_OK) {
         rpc_end(stream, status);
     } else {
-        stream->call.route = route;
-        stream->call.method = method;
-        stream->call.result = method == METHOD_RANGE_STREAM ? take_stream_part : take_result;
-        call_role(stream);
+        stream->call.limit_us = limit_of(method, buffer_bytes(&stream->request));
+        unary_call(stream, route, method, method == METHOD_RANGE_STREAM ? take_stream_part : unary_result);
     }
 }
 
 /* Cluster headers carry no revision. */
 void cluster_serve(struct rpc_stream *stream) {
-    stream->call.route = PROXY_CLUSTER;
-    stream->call.method = METHOD_MEMBER_LIST;
-    stream->call.result = take_result_without_revision;
-    call_role(stream);
+    unary_call(stream, PROXY_CLUSTER, METHOD_MEMBER_LIST, unary_result_without_revision);
 }
 
 /* Alarms are read from replicated state like a key; changing them is not served yet. */
@@ -138,9 +96,6 @@ void maintenance_alarm(struct rpc_stream *stream) {
     } else if (request.action != 0) {
         rpc_end(stream, STATUS_UNIMPLEMENTED);
     } else {
-        stream->call.route = PROXY_LINEARIZABLE_READ;
-        stream->call.method = METHOD_ALARM;
-        stream->call.result = take_result;
-        call_role(stream);
+        unary_call(stream, PROXY_LINEARIZABLE_READ, METHOD_ALARM, unary_result);
     }
 }

@@ -112,10 +112,26 @@ static void raft_down(void *context, struct bus_link *link) {
     ask_again(role, PROXY_SERIALIZABLE_READ, false);
 }
 
+/* Writes with a limit of their own wait for work that apply does beside the log: nobody does it any longer.
+ */
+static void shorten_limits(struct proxy_role *role) {
+    uint64_t latest = role->timers.now_us + role->config.timeout_us;
+    for (size_t i = 0; i < role->calls.capacity; i++) {
+        struct proxy_call *call = role->calls.entries[i].call;
+        if (role->calls.entries[i].id == 0 || call->limit_us == 0 || call->expires_us <= latest ||
+            call->timer_slot == TIMER_EXPIRED)
+            continue;
+        timer_remove(&role->timers, call);
+        call->expires_us = latest;
+        timer_add(&role->timers, call);
+    }
+}
+
 static void apply_down(void *context, struct bus_link *link) {
     (void)link;
     struct proxy_role *role = context;
     role->view.apply_up = false;
+    shorten_limits(role);
     ask_again(role, PROXY_CLUSTER, true);
 }
 

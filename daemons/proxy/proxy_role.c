@@ -72,11 +72,11 @@ static void dequeue(struct proxy_role *role, struct proxy_call *call) {
 void role_forget(struct proxy_role *role, struct proxy_call *call) {
     if (call->state == CALL_WAITING)
         dequeue(role, call);
-    else
+    else if (call->state != CALL_ALARM)
         id_table_remove(&role->calls, call->id);
     timer_remove(&role->timers, call);
     call->role = NULL;
-    role->pending--;
+    role->pending -= call->state != CALL_ALARM;
 }
 
 static void end(struct proxy_role *role, struct proxy_call *call, uint16_t status) {
@@ -88,7 +88,7 @@ static void end(struct proxy_role *role, struct proxy_call *call, uint16_t statu
 
 /* Whoever may still work on an answer nobody wants stops. A write goes on whatever we say. */
 static void send_cancel(struct proxy_role *role, const struct proxy_call *call) {
-    if (call->state == CALL_WAITING || !call_is_read(call))
+    if (call->state == CALL_WAITING || call->state == CALL_ALARM || !call_is_read(call))
         return;
     if (call->route != PROXY_SERIALIZABLE_READ && bus_link_is_up(role->raft))
         bus_put_cancel(role->raft, call->id);
@@ -135,6 +135,10 @@ static uint32_t internal_field(uint16_t method) {
         return INTERNAL_TXN;
     case METHOD_COMPACT:
         return INTERNAL_COMPACTION;
+    case METHOD_LEASE_GRANT:
+        return INTERNAL_LEASE_GRANT;
+    case METHOD_LEASE_REVOKE:
+        return INTERNAL_LEASE_REVOKE;
     default:
         PANIC("method %u is no proposal", method);
     }
@@ -254,7 +258,7 @@ void proxy_role_call(struct proxy_role *role, struct proxy_call *call, uint64_t 
     call->role = role;
     call->end_status = STATUS_OK;
     call->body_needed = true;
-    call->expires_us = role->timers.now_us + role->config.timeout_us;
+    call->expires_us = role->timers.now_us + (call->limit_us != 0 ? call->limit_us : role->config.timeout_us);
     if (call->deadline_us != 0 && call->deadline_us < call->expires_us)
         call->expires_us = call->deadline_us;
     role->pending++;
@@ -264,6 +268,18 @@ void proxy_role_call(struct proxy_role *role, struct proxy_call *call, uint64_t 
         send(role, call);
     else
         role_enqueue(role, call);
+}
+
+void proxy_role_alarm(struct proxy_role *role, struct proxy_call *call) {
+    call->role = role;
+    call->state = CALL_ALARM;
+    call->end_status = STATUS_DEADLINE_EXCEEDED;
+    call->expires_us = call->deadline_us;
+    timer_add(&role->timers, call);
+}
+
+int64_t proxy_role_unique_id(struct proxy_role *role) {
+    return (int64_t)(next_id(role) & INT64_MAX);
 }
 
 void proxy_role_consumed(struct proxy_role *role, struct proxy_call *call, size_t bytes) {

@@ -15,6 +15,8 @@
  *   whose log does not know the write's id, the call ends at once with "request timed out, possibly due to
  *   previous leader failure" (the outcome stays open for the client, as with any time-out).
  * - A streamed answer whose first part was passed on cannot be asked again: the call ends with Unavailable.
+ * - A write with a limit of its own has lost what it waits for when apply is lost: the role's limit counts
+ * from then on.
  * - Too many calls, or too many bytes of waiting calls: "too many requests" at once.
  * - A result for an id nobody waits for: dropped.
  *
@@ -73,6 +75,7 @@ struct proxy_call {
     struct bytes user, body;
     /* The client's own deadline, absolute; 0: none. When it passes: STATUS_DEADLINE_EXCEEDED. */
     uint64_t deadline_us;
+    uint64_t limit_us; /* the server's limit, if not the role's timeout_us; 0: that */
     /*
      * Called for every part, at the latest with a failure; never from inside proxy_role_cancel(), but
      * possibly from inside proxy_role_call(). After a part without `more` the role does not know the call any
@@ -105,6 +108,13 @@ void proxy_role_attach(struct proxy_role *role, struct bus_link *raft, struct bu
 void proxy_role_call(struct proxy_role *role, struct proxy_call *call, uint64_t now_us);
 /* Forgets a call (the client is gone). No callback. Harmless when the call is not under way. */
 void proxy_role_cancel(struct proxy_role *role, struct proxy_call *call);
+/*
+ * Calls call->result with STATUS_DEADLINE_EXCEEDED once call->deadline_us has come; nothing else happens
+ * until then. proxy_role_cancel() ends the waiting.
+ */
+void proxy_role_alarm(struct proxy_role *role, struct proxy_call *call);
+/* An id that no member of the cluster gives again: of a lease whose client leaves the choice to us. */
+int64_t proxy_role_unique_id(struct proxy_role *role);
 /* The client took so many bytes of a streamed answer: apply may send more. */
 void proxy_role_consumed(struct proxy_role *role, struct proxy_call *call, size_t bytes);
 static inline bool proxy_call_under_way(const struct proxy_call *call) {

@@ -3,13 +3,14 @@
  *
  * A call is in exactly one of these states: WAITING (in a queue, no id), SENT (in the id table) or STREAMING
  * (in the id table, a part of its answer was passed on). Its deadline is in the timer wheel in all of them.
+ * An ALARM is nothing but that.
  */
 #ifndef QUORATE_PROXY_PROXY_ROLE_STATE_H
 #define QUORATE_PROXY_PROXY_ROLE_STATE_H
 
 #include "proxy/pending.h"
 
-enum call_state { CALL_WAITING = 1, CALL_SENT, CALL_STREAMING };
+enum call_state { CALL_WAITING = 1, CALL_SENT, CALL_STREAMING, CALL_ALARM };
 
 /* Which links a route needs: one queue of waiting calls for each. */
 enum queue { QUEUE_BOTH, QUEUE_APPLY, QUEUE_RAFT, QUEUE_COUNT };

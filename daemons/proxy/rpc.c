@@ -25,11 +25,19 @@ static void (*const services[RPC_COUNT])(struct rpc_stream *stream) = {
     [RPC_KV_DELETE_RANGE] = kv_serve,
     [RPC_KV_TXN] = kv_serve,
     [RPC_KV_COMPACT] = kv_serve,
+    [RPC_LEASE_LEASE_GRANT] = lease_grant,
+    [RPC_LEASE_LEASE_REVOKE] = lease_revoke,
+    [RPC_LEASE_LEASE_TIME_TO_LIVE] = lease_read,
+    [RPC_LEASE_LEASE_LEASES] = lease_read,
     [RPC_CLUSTER_MEMBER_LIST] = cluster_serve,
     [RPC_MAINTENANCE_ALARM] = maintenance_alarm,
     [RPC_MAINTENANCE_STATUS] = maintenance_status,
     [RPC_HEALTH_CHECK] = health_check,
     [RPC_HEALTH_WATCH] = health_watch,
+};
+
+static const struct rpc_stream_service *const stream_services[RPC_COUNT] = {
+    [RPC_LEASE_LEASE_KEEP_ALIVE] = &lease_keepalive_service,
 };
 
 static bool is_path(unsigned rpc, struct bytes path) {
@@ -51,7 +59,11 @@ bool rpc_is_unary(uint8_t rpc) {
 }
 
 bool rpc_is_served(uint8_t rpc) {
-    return rpc < RPC_COUNT && services[rpc] != NULL;
+    return rpc < RPC_COUNT && (services[rpc] != NULL || stream_services[rpc] != NULL);
+}
+
+const struct rpc_stream_service *rpc_stream_service(uint8_t rpc) {
+    return rpc < RPC_COUNT ? stream_services[rpc] : NULL;
 }
 
 /* True when we serve any method of the service whose path begins with these bytes ("/service/"). */
@@ -88,7 +100,15 @@ void rpc_dispatch(struct rpc_stream *stream) {
     services[stream->rpc](stream);
 }
 
+void rpc_close_service(struct rpc_stream *stream) {
+    if (!stream->open)
+        return;
+    stream->open = false;
+    stream->service->close(stream);
+}
+
 void rpc_abandon(struct rpc_stream *stream) {
+    rpc_close_service(stream);
     proxy_role_cancel(stream->server->role, &stream->call);
     maintenance_status_abandon(stream);
     if (stream->started && !stream->ended)

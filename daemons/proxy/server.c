@@ -137,6 +137,7 @@ void server_free(struct server *server) {
         buffer_free(&stream->response);
         free(stream);
     }
+    keepalive_pool_free(&server->keepalives);
     nghttp2_session_callbacks_del(server->h2_callbacks);
     nghttp2_option_del(server->h2_option);
     buffer_free(&server->scratch);

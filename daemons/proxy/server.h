@@ -13,6 +13,7 @@
 #include "common/combiner.h"
 #include "common/config.h"
 #include "proxy/client.h"
+#include "proxy/lease_keepalive.h"
 #include "proxy/proxy_role.h"
 #include "proxy/rpc.h"
 
@@ -49,6 +50,7 @@ struct server {
     uint64_t stop_by_us;
     struct rpc_stream *free_streams;
     unsigned free_stream_count;
+    struct keepalive_pool keepalives;
     nghttp2_option *h2_option;
     nghttp2_session_callbacks *h2_callbacks;
     struct buffer scratch; /* response headers, small bodies */

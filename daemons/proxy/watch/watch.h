@@ -40,6 +40,8 @@ struct watch_client {
     void *context;
 };
 
+enum { WATCH_BACKLOG_LOW = 64 << 10 };
+
 struct watch_options {
     bool needs_leader; /* metadata hasleader */
 };
@@ -49,7 +51,10 @@ struct watch_stream *watch_open(struct proxy_role *role, const struct watch_clie
                                 const struct watch_options *options);
 /* A WatchRequest. False: it does not decode. */
 bool watch_receive(struct watch_stream *stream, struct bytes message);
-/* The client took some of its backlog: watchers that stopped may go on. */
+/*
+ * The client took so much of its backlog that it is below WATCH_BACKLOG_LOW, having been above: watchers that
+ * stopped may go on. (So none may stop before the backlog is above.)
+ */
 void watch_drained(struct watch_stream *stream);
 /* The RPC is over, whoever ended it. */
 void watch_close(struct watch_stream *stream);

@@ -59,6 +59,25 @@ static void test_buffer(void **state) {
     buffer_free(&buffer);
 }
 
+static void test_forget_used(void **state) {
+    (void)state;
+    struct buffer buffer = {0};
+    size_t used = 0;
+    buffer_append_bytes(&buffer, bytes_from_text("abcdefghij"));
+    used = 4;
+    buffer_forget_used(&buffer, &used);
+    assert_true(used == 4 && buffer.length == 10); /* the smaller part */
+    used = 7;
+    buffer_forget_used(&buffer, &used);
+    assert_int_equal(used, 0);
+    assert_true(bytes_equal(buffer_bytes(&buffer), bytes_from_text("hij")));
+    used = 3;
+    buffer_forget_used(&buffer, &used);
+    assert_true(used == 0 && buffer.length == 0);
+    buffer_forget_used(&buffer, &used);
+    buffer_free(&buffer);
+}
+
 static void test_printf(void **state) {
     (void)state;
     struct buffer buffer = {0};
@@ -128,6 +147,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_compare_and_equal),
         cmocka_unit_test(test_buffer),
+        cmocka_unit_test(test_forget_used),
         cmocka_unit_test(test_printf),
         cmocka_unit_test(test_arena),
         cmocka_unit_test(test_panic_aborts_with_a_message),

@@ -87,11 +87,16 @@ void fake_node_open(struct fake_node *node, const struct proxy_role_config *conf
     proxy_role_attach(node->role, node->raft.near, node->apply.near, NULL);
 }
 
+void fake_forget(struct fake_link *link) {
+    for (size_t i = 0; i < link->record_count; i++)
+        buffer_free(&link->records[i].body);
+    link->record_count = 0;
+}
+
 static void close_link(struct fake_link *link) {
     drop_frames(&link->to_far);
     drop_frames(&link->to_near);
-    for (size_t i = 0; i < link->record_count; i++)
-        buffer_free(&link->records[i].body);
+    fake_forget(link);
     bus_link_free(link->near);
     bus_link_free(link->far);
 }

@@ -52,6 +52,8 @@ void fake_link_down(struct fake_link *link);
 void fake_node_settle(struct fake_node *node);
 /* Time passes. */
 void fake_node_wait(struct fake_node *node, uint64_t microseconds);
+/* Records that arrived so far are not needed any longer. */
+void fake_forget(struct fake_link *link);
 const struct fake_record *fake_last(const struct fake_link *link);
 /* Answers from apply, and settles. */
 void fake_answer(struct fake_node *node, const struct bus_result *result);

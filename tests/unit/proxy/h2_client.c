@@ -334,3 +334,16 @@ struct heard_stream *client_request(struct h2_client *client, const char *path, 
     return client_request_with(
         client, (struct request_headers){.path = path, .content_type = "application/grpc"}, body, 0, false);
 }
+
+void client_send(struct h2_client *client, struct heard_stream *stream, struct bytes more) {
+    REQUIRE(stream->request_open && stream->request_at == stream->request_length);
+    stream->request = more.data;
+    stream->request_length = more.length;
+    stream->request_at = 0;
+    nghttp2_session_resume_data(client->session, stream->id);
+}
+
+void client_half_close(struct h2_client *client, struct heard_stream *stream) {
+    stream->request_open = false;
+    nghttp2_session_resume_data(client->session, stream->id);
+}

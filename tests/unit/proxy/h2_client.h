@@ -78,5 +78,9 @@ struct request_headers {
 struct heard_stream *client_request(struct h2_client *client, const char *path, struct bytes body);
 struct heard_stream *client_request_with(struct h2_client *client, struct request_headers headers,
                                          struct bytes body, size_t step, bool open);
+/* Goes on with an open request whose bytes so far are sent; these have to stay. */
+void client_send(struct h2_client *client, struct heard_stream *stream, struct bytes more);
+/* The client's side of an open request ends. */
+void client_half_close(struct h2_client *client, struct heard_stream *stream);
 
 #endif

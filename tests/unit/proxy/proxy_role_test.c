@@ -255,6 +255,45 @@ static void server_limit_is_a_timeout(void **state) {
     fake_node_close(&node);
 }
 
+static void call_may_have_a_limit_of_its_own(void **state) {
+    (void)state;
+    struct asked compaction = {.call = {.method = METHOD_COMPACT, .limit_us = 600 * SECOND, .result = heard}};
+    open_up(&node);
+    proxy_role_call(node.role, &compaction.call, node.now_us);
+    fake_node_settle(&node);
+    fake_node_wait(&node, 500 * SECOND);
+    assert_false(compaction.ended);
+    /* Whoever worked on it is gone. */
+    fake_link_down(&node.apply);
+    fake_node_wait(&node, 6 * SECOND);
+    assert_false(compaction.ended);
+    fake_node_wait(&node, 2 * SECOND);
+    assert_int_equal(compaction.last.status, STATUS_TIMEOUT);
+    fake_node_close(&node);
+}
+
+static void alarm_is_nothing_but_a_deadline(void **state) {
+    (void)state;
+    struct asked first = {0};
+    struct asked second = {0};
+    open_up(&node);
+    first.call = (struct proxy_call){.deadline_us = node.now_us + 30 * SECOND, .result = heard};
+    second.call = first.call;
+    proxy_role_alarm(node.role, &first.call);
+    proxy_role_alarm(node.role, &second.call);
+    assert_int_equal(proxy_role_view(node.role).pending, 0);
+    fake_link_down(&node.apply);
+    fake_link_down(&node.raft);
+    fake_node_wait(&node, 29 * SECOND);
+    proxy_role_cancel(node.role, &second.call);
+    assert_false(first.ended);
+    fake_node_wait(&node, 2 * SECOND);
+    assert_int_equal(first.last.status, STATUS_DEADLINE_EXCEEDED);
+    assert_int_equal(second.parts, 0);
+    assert_int_equal(proxy_role_view(node.role).pending, 0);
+    fake_node_close(&node);
+}
+
 static void client_deadline_cancels_a_read(void **state) {
     (void)state;
     struct asked read;
@@ -512,6 +551,8 @@ int main(void) {
         cmocka_unit_test(write_waits_for_a_link_and_is_then_sent),
         cmocka_unit_test(ids_go_on_above_what_raft_has_seen),
         cmocka_unit_test(server_limit_is_a_timeout),
+        cmocka_unit_test(call_may_have_a_limit_of_its_own),
+        cmocka_unit_test(alarm_is_nothing_but_a_deadline),
         cmocka_unit_test(client_deadline_cancels_a_read),
         cmocka_unit_test(passed_deadline_is_not_sent),
         cmocka_unit_test(deadlines_beyond_the_wheel_hold),
