@@ -63,8 +63,8 @@ void lease_read(struct rpc_stream *stream) {
     struct bytes message = buffer_bytes(&stream->request);
     struct lease_request request;
     if (leases ? is_message(message) : lease_request_decode(message, &request))
-        unary_call(stream, PROXY_SERIALIZABLE_READ,
-                   leases ? METHOD_LEASE_LEASES : METHOD_LEASE_TIME_TO_LIVE, unary_result);
+        unary_call(stream, PROXY_SERIALIZABLE_READ, leases ? METHOD_LEASE_LEASES : METHOD_LEASE_TIME_TO_LIVE,
+                   unary_result);
     else
         rpc_fail_undecodable(stream);
 }

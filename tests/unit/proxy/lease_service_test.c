@@ -245,8 +245,7 @@ static void compressed_messages(void **state) {
     struct h2_client *client = bench_client(&bench, 0);
     struct request_headers headers = {
         .path = KEEP_ALIVE, .content_type = "application/grpc", .encoding = "gzip"};
-    struct heard_stream *stream =
-        client_request_with(client, headers, buffer_bytes(&request_bytes), 0, true);
+    struct heard_stream *stream = client_request_with(client, headers, buffer_bytes(&request_bytes), 0, true);
     bench_settle(&bench);
     assert_int_equal(asked_id(fake_last(&bench.node.apply)), -5);
     answer_all();
@@ -347,8 +346,7 @@ static void clients_deadline_ends_a_stream(void **state) {
     struct request_headers headers = {
         .path = KEEP_ALIVE, .content_type = "application/grpc", .timeout = "20S"};
     add_keepalive(1, 0);
-    struct heard_stream *stream =
-        client_request_with(client, headers, buffer_bytes(&request_bytes), 0, true);
+    struct heard_stream *stream = client_request_with(client, headers, buffer_bytes(&request_bytes), 0, true);
     bench_settle(&bench);
     answer_all();
     bench_wait(&bench, 19990000);
@@ -452,7 +450,8 @@ static void no_leader(void **state) {
 
 /* --- flow control --- */
 
-/* More than all windows together, while the node answers nothing: what is held is bounded, and nothing lost. */
+/* More than all windows together, while the node answers nothing: what is held is bounded, and nothing lost.
+ */
 static void sender_that_is_faster_than_the_node(void **state) {
     (void)state;
     enum { COUNT = 6000, FILLER = 1000 };
