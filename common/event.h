@@ -35,8 +35,7 @@ bool event_next(struct bytes *events, struct event *out);
 enum history_part {
     HISTORY_COMPLETE,  /* everything up to and with revision `through` has been sent */
     HISTORY_PARTIAL,   /* everything before `through`, and a part of that revision's events */
-    HISTORY_COMPACTED, /* what should follow lies below the compacted revision, which is `through`; the last
-                        */
+    HISTORY_COMPACTED, /* the last part: what should follow is compacted, up to revision `through` */
 };
 enum { HISTORY_HEAD = 16, HISTORY_RANGES_LIMIT = 512 };
 struct history_head {

@@ -36,8 +36,7 @@ enum {
     BUS_WINDOW_FRAMES = 32,       /* unconsumed frames; below the transport's own queue length */
     BUS_FRAME_TARGET = 1 << 20,   /* a frame is closed when it grows past this */
     BUS_FRAME_LIMIT = 8 << 20,    /* a larger frame is garbage */
-    BUS_RECORD_LIMIT = 5 << 20,   /* largest record body: an event that holds the previous value too, of
-                                   * requests   that the proxy bounds at 2 MiB */
+    BUS_RECORD_LIMIT = 5 << 20,   /* body: an event with two values of requests of up to 2 MiB */
     BUS_PENDING_LIMIT = 16 << 20, /* bytes a role may put on a link that has no credit; then room is 0 */
 };
 

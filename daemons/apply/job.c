@@ -19,6 +19,8 @@ struct apply_job *job_new(enum job_kind kind, uint64_t id, uint8_t slot) {
 void job_free(struct apply_job *job) {
     if (job->kind == JOB_RANGE)
         range_read_free(&job->range);
+    if (job->kind == JOB_HISTORY)
+        history_read_free(&job->history);
     if (job->snapshot != NULL)
         job->store->operations->release_snapshot(job->snapshot);
     buffer_free(&job->body);
@@ -67,6 +69,9 @@ void apply_job_run(struct apply_job *job) {
     case JOB_TXN:
         run_txn(job);
         break;
+    case JOB_HISTORY:
+        job->finished = history_read_step(&job->history, job->slice);
+        break;
     case JOB_CHECKPOINT:
         run_checkpoint(job);
         break;
@@ -78,9 +83,35 @@ void apply_job_run(struct apply_job *job) {
 
 struct buffer *job_output(struct apply_job *job) {
     static struct buffer nothing;
-    if (job->kind != JOB_RANGE)
-        return job->finished ? &job->answer : &nothing;
-    return range_read_ready(&job->range) ? &job->range.out : &nothing;
+    if (job->kind == JOB_HISTORY)
+        return &job->history.out;
+    if (job->kind == JOB_RANGE)
+        return range_read_ready(&job->range) ? &job->range.out : &nothing;
+    return job->finished ? &job->answer : &nothing;
+}
+
+const struct buffer *job_parts(const struct apply_job *job) {
+    if (job->kind == JOB_HISTORY)
+        return &job->history.parts;
+    return job->kind == JOB_RANGE && job->range.stream ? &job->range.parts : NULL;
+}
+
+size_t job_output_memory(const struct apply_job *job) {
+    switch (job->kind) {
+    case JOB_RANGE:
+        return job->answer.capacity + job->range.out.capacity;
+    case JOB_HISTORY:
+        return job->history.out.capacity + job->history.part.capacity;
+    default:
+        return job->answer.capacity;
+    }
+}
+
+void job_trim(struct apply_job *job) {
+    if (job->kind == JOB_RANGE)
+        buffer_free(&job->range.out);
+    if (job->kind == JOB_HISTORY)
+        buffer_free(&job->history.out);
 }
 
 void job_output_sent(struct apply_job *job) {
@@ -88,6 +119,8 @@ void job_output_sent(struct apply_job *job) {
     job->part_at = 0;
     if (job->kind == JOB_RANGE)
         range_read_sent(&job->range);
+    else if (job->kind == JOB_HISTORY)
+        history_read_sent(&job->history);
     else
         buffer_free(&job->answer);
 }

@@ -1,7 +1,7 @@
 /*
  * job: a piece of work that runs outside the combiner, slice by slice: a Range, a transaction that only
- * reads, or a checkpoint. Or nothing but an answer that waits for its client (ANSWER), or nothing at all, so
- * that there is another round soon (NUDGE).
+ * reads, the events of the past, or a checkpoint. Or nothing but an answer that waits for its client
+ * (ANSWER), or nothing at all, so that there is another round soon (NUDGE).
  *
  * Owner: reads.c inside the combiner, except between take and done, when the taker owns it; only `cancelled`
  * is touched by both.
@@ -11,9 +11,9 @@
 
 #include <stdatomic.h>
 
-#include "apply/mvcc/range_read.h"
+#include "apply/watch/history_read.h"
 
-enum job_kind { JOB_RANGE, JOB_TXN, JOB_ANSWER, JOB_CHECKPOINT, JOB_NUDGE };
+enum job_kind { JOB_RANGE, JOB_TXN, JOB_HISTORY, JOB_ANSWER, JOB_CHECKPOINT, JOB_NUDGE };
 enum job_state { JOB_WAITING, JOB_READY, JOB_TAKEN, JOB_RETURNED, JOB_PARKED };
 
 struct apply_job {
@@ -29,13 +29,14 @@ struct apply_job {
 
     struct store *store;
     struct recent_mark mark;         /* WAITING for a snapshot */
-    struct store_snapshot *snapshot; /* a reference of ours; NULL: ANSWER, CHECKPOINT, NUDGE */
+    struct store_snapshot *snapshot; /* a reference of ours; NULL: only RANGE and TXN have one */
     struct buffer body;              /* the request, which `range.request` borrows from; or a directory */
 
     struct range_read range; /* RANGE */
     struct view view;        /* TXN */
-    struct buffer answer;    /* TXN, ANSWER: the whole body; CHECKPOINT: the value read back */
-    int result;              /* CHECKPOINT: 0 or -errno */
+    struct history_read history;
+    struct buffer answer; /* TXN, ANSWER: the whole body; CHECKPOINT: the value read back */
+    int result;           /* CHECKPOINT: 0 or -errno */
 
     /* set by the owner for the next slice; set by the slice */
     struct range_slice slice;
@@ -46,7 +47,7 @@ struct apply_job {
     /* pacing */
     bool begun;         /* the first part was sent */
     size_t sent_of_out; /* bytes of the present output that were sent */
-    size_t part_at;     /* stream: next of range.parts */
+    size_t part_at;     /* next of job_parts */
     uint64_t total, sent, consumed;
     uint64_t progress_us; /* when the client last took something */
     size_t held;          /* bytes of output, as counted in reads->held */
@@ -56,6 +57,12 @@ struct apply_job *job_new(enum job_kind kind, uint64_t id, uint8_t slot);
 void job_free(struct apply_job *job);
 /* What is to be sent now; empty while the answer is being built. */
 struct buffer *job_output(struct apply_job *job);
+/* The uint32_t lengths of the parts that the output consists of; NULL: it is one body. */
+const struct buffer *job_parts(const struct apply_job *job);
+/* Memory that the output takes. */
+size_t job_output_memory(const struct apply_job *job);
+/* The output is empty, and stays so for a while. */
+void job_trim(struct apply_job *job);
 /* The output was sent whole. */
 void job_output_sent(struct apply_job *job);
 

@@ -58,7 +58,7 @@ void job_add(struct reads *reads, struct apply_job *job) {
 
 /* Counts what the job's output takes now. */
 static void account(struct reads *reads, struct apply_job *job) {
-    size_t held = job->answer.capacity + (job->kind == JOB_RANGE ? job->range.out.capacity : 0);
+    size_t held = job_output_memory(job);
     reads->held += held - job->held;
     job->held = held;
 }
@@ -139,16 +139,12 @@ static size_t window_left(const struct reads *reads, const struct apply_job *job
     return ahead >= limit ? 0 : limit - (size_t)ahead;
 }
 
-static bool is_stream(const struct apply_job *job) {
-    return job->kind == JOB_RANGE && job->range.stream;
-}
-
 void job_make_ready(struct reads *reads, struct apply_job *job) {
     size_t left = window_left(reads, job);
     job->slice =
         (struct range_slice){.keys = SLICE_KEYS, .bytes = left < RANGE_PART_BYTES ? left : RANGE_PART_BYTES};
     job->state = JOB_READY;
-    list_append(job->slices == 0 && !is_stream(job) ? &reads->fresh : &reads->continued, job);
+    list_append(job->slices == 0 && job_parts(job) == NULL ? &reads->fresh : &reads->continued, job);
 }
 
 void job_cancel(struct reads *reads, struct apply_job *job) {
@@ -160,9 +156,10 @@ void job_cancel(struct reads *reads, struct apply_job *job) {
 /* The next record's bytes; a stream's are one part. */
 static struct bytes next_chunk(struct apply_job *job, const struct buffer *out) {
     size_t length = out->length - job->sent_of_out;
-    if (is_stream(job)) {
+    const struct buffer *parts = job_parts(job);
+    if (parts != NULL) {
         uint32_t part = 0;
-        memcpy(&part, job->range.parts.data + job->part_at * sizeof part, sizeof part);
+        memcpy(&part, parts->data + job->part_at * sizeof part, sizeof part);
         length = part;
     } else if (length > RECORD_BYTES) {
         length = RECORD_BYTES;
@@ -173,12 +170,13 @@ static struct bytes next_chunk(struct apply_job *job, const struct buffer *out) 
 static void send_chunk(struct reads *reads, struct apply_job *job, struct buffer *out) {
     struct bytes chunk = next_chunk(job, out);
     bool last = job->finished && job->sent_of_out + chunk.length == out->length;
+    bool stream = job_parts(job) != NULL;
     struct bus_result result = {.id = job->id,
                                 .status = STATUS_OK,
                                 .more = !last,
-                                .header = is_stream(job) ? last : !job->begun,
+                                .header = stream ? last : !job->begun,
                                 .revision = (uint64_t)job->revision,
-                                .total = is_stream(job) ? 0 : job->total,
+                                .total = stream ? 0 : job->total,
                                 .term = reads->term,
                                 .body = chunk};
     bus_put_result(reads->slots[job->slot].link, BUS_APPLY_RESULT, &result);
@@ -230,8 +228,8 @@ void job_advance(struct reads *reads, struct apply_job *job) {
     }
     if (sent && window_left(reads, job) >= SMALLEST_WINDOW / 2)
         job_make_ready(reads, job);
-    else if (sent && job->kind == JOB_RANGE)
-        buffer_free(&job->range.out); /* it may be a while */
+    else if (sent)
+        job_trim(job);
     account(reads, job);
 }
 
@@ -253,10 +251,13 @@ void job_take_returned(struct reads *reads) {
     struct apply_job *job = NULL;
     while ((job = list_take(&reads->returned)) != NULL) {
         job->state = JOB_PARKED;
-        if (atomic_load(&job->cancelled))
+        if (atomic_load(&job->cancelled)) {
             end_job(reads, job);
-        else
-            job_advance(reads, job);
+            continue;
+        }
+        if (job->kind == JOB_HISTORY && !history_read_check(&job->history, reads->mvcc->compacted))
+            job->finished = true;
+        job_advance(reads, job);
     }
 }
 

@@ -178,6 +178,49 @@ static void answer_txn(struct reads *reads, const struct read *read) {
     buffer_free(&answer);
 }
 
+/* --- the events of the past --- */
+
+/* What is all there is to say, without reading anything: one part without events. */
+static void put_history_head(struct reads *reads, const struct read *read, enum history_part part,
+                             int64_t through) {
+    struct buffer body = {0};
+    history_head_put(&body, &(struct history_head){.part = part, .through = through});
+    read_put_body(reads, read->id, reads->mvcc->revision, buffer_bytes(&body));
+    buffer_free(&body);
+}
+
+/* Always a job: lookups of previous records may read the disk, and nobody waits for the past in a hurry. */
+static void start_history(struct reads *reads, const struct read *read,
+                          const struct history_request *request) {
+    struct view view = mvcc_view(reads->mvcc, NULL);
+    struct history_read history;
+    if (!history_read_begin(&history, &view, request)) {
+        reads_refuse(reads, read->id, STATUS_UNDECODABLE);
+        return;
+    }
+    struct apply_job *job = make_job(reads, read, JOB_HISTORY);
+    buffer_free(&job->body);
+    job->history = history;
+    job_make_ready(reads, job);
+}
+
+static void answer_history(struct reads *reads, const struct read *read) {
+    const struct mvcc *mvcc = reads->mvcc;
+    struct history_request request;
+    if (!history_request_get(bytes_of(read->data, read->length), &request)) {
+        reads_refuse(reads, read->id, STATUS_UNDECODABLE);
+        return;
+    }
+    if (request.to > mvcc->revision)
+        request.to = mvcc->revision;
+    if (request.from < mvcc->compacted)
+        put_history_head(reads, read, HISTORY_COMPACTED, mvcc->compacted);
+    else if (request.from > request.to)
+        put_history_head(reads, read, HISTORY_COMPLETE, request.to);
+    else
+        start_history(reads, read, &request);
+}
+
 /* --- the rest --- */
 
 static void answer_status(struct reads *reads, const struct read *read) {
@@ -206,6 +249,9 @@ void read_answer(struct reads *reads, const struct read *read) {
         break;
     case METHOD_TXN:
         answer_txn(reads, read);
+        break;
+    case METHOD_WATCH_HISTORY:
+        answer_history(reads, read);
         break;
     case METHOD_STATUS:
         answer_status(reads, read);
