@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "common/metrics_file.h"
 #include "common/process_usage.h"
+#include "common/status.h"
 
 struct totals {
     uint64_t metrics[METRIC_COUNT][METRIC_WORDS];
@@ -164,11 +165,6 @@ static const struct {
     RPC_TABLE(RPC_ROW)
 #undef RPC_ROW
 };
-static const char *const code_names[METRIC_CODES] = {
-    "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
-    "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
-    "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
-    "DataLoss", "Unauthenticated"};
 
 static void rpc_labels(char out[256], unsigned rpc, const char *code) {
     snprintf(out, 256, "%s%s%sgrpc_method=\"%s\",grpc_service=\"%s\",grpc_type=\"%s\"",
@@ -181,7 +177,7 @@ static void put_rpc_handled(struct buffer *out, const struct totals *totals) {
     put_head(out, "grpc_server_handled_total", "RPCs finished, whatever their outcome, by code.", "counter");
     for (unsigned rpc = 0; rpc < RPC_COUNT; rpc++) {
         for (unsigned code = 0; code < METRIC_CODES; code++) {
-            rpc_labels(labels, rpc, code_names[code]);
+            rpc_labels(labels, rpc, status_code_name((enum grpc_code)code));
             buffer_printf(out, "grpc_server_handled_total{%s} %" PRIu64 "\n", labels,
                           totals->rpcs[rpc].handled[code]);
         }

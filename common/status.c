@@ -17,3 +17,12 @@ enum grpc_code status_code(uint16_t status) {
 const char *status_message(uint16_t status) {
     return status < STATUS_COUNT ? rows[status].message : "unknown error";
 }
+
+const char *status_code_name(enum grpc_code code) {
+    static const char *const names[] = {
+        "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+        "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+        "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+        "DataLoss", "Unauthenticated"};
+    return (unsigned)code < sizeof names / sizeof *names ? names[code] : "Unknown";
+}

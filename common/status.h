@@ -111,5 +111,7 @@ enum status {
 /* Any number is accepted (it may have come from a newer daemon): an unknown one is UNKNOWN. */
 enum grpc_code status_code(uint16_t status);
 const char *status_message(uint16_t status);
+/* "OK", "Canceled", ... as gRPC names them in Go. */
+const char *status_code_name(enum grpc_code code);
 
 #endif

@@ -95,6 +95,9 @@ int main(int argc, char **argv) {
         .pending_limit = PENDING_LIMIT,
         .waiting_bytes = WAITING_BYTES,
         .max_request_bytes = config->max_request_bytes,
+        .election_us = 1000 * (uint64_t)config->election_timeout,
+        .watch_progress_us = 1000 * (uint64_t)config->watch_progress_interval,
+        .seed = proxy.service.incarnation,
     });
     proxy.server->role = proxy.role;
     char error[256];

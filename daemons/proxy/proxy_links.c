@@ -1,5 +1,6 @@
 /* proxy_links: what raft, apply and maint say to the proxy's role, and what it does when they are gone. */
 #include "proxy/proxy_role_state.h"
+#include "proxy/watch/hub.h"
 
 /*
  * Where a clock that was set back leaves us behind the largest id raft knows, we go on so far beyond it.
@@ -132,6 +133,7 @@ static void apply_down(void *context, struct bus_link *link) {
     struct proxy_role *role = context;
     role->view.apply_up = false;
     shorten_limits(role);
+    hub_apply_down(role->watch);
     ask_again(role, PROXY_CLUSTER, true);
 }
 
@@ -207,14 +209,27 @@ static void raft_record(void *context, struct bus_link *link, const struct bus_r
 
 static void apply_record(void *context, struct bus_link *link, const struct bus_record *record) {
     struct proxy_role *role = context;
-    if (record->kind != BUS_APPLY_RESULT) {
+    struct bus_events events;
+    struct bus_watch_answer answer;
+    switch (record->kind) {
+    case BUS_APPLY_EVENTS:
+        if (bus_get_events(record, &events))
+            hub_events(role->watch, &events);
+        break;
+    case BUS_APPLY_WATCH:
+        if (bus_get_watch_answer(record, &answer))
+            hub_answer(role->watch, &answer);
+        break;
+    case BUS_APPLY_RESULT:
+        take_result(role, record);
+        break;
+    default:
         bus_link_reset(link, "a record that does not belong here");
-        return;
     }
-    take_result(role, record);
     /* Its first word: now apply knows us, and answers to what goes through raft will reach us. */
     if (!role->view.apply_up && bus_link_is_up(link)) {
         role->view.apply_up = true;
+        hub_apply_up(role->watch);
         role_drain(role);
     }
 }

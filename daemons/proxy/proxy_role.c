@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 
+#include "common/wire.h"
 #include "proxy/proxy_role_state.h"
+#include "proxy/watch/hub.h"
 
 struct proxy_role *proxy_role_new(const struct proxy_role_config *config) {
     struct proxy_role *role = must_zalloc(sizeof *role);
@@ -11,10 +13,12 @@ struct proxy_role *proxy_role_new(const struct proxy_role_config *config) {
     if (role->config.max_request_bytes > PROXY_REQUEST_LIMIT)
         role->config.max_request_bytes = PROXY_REQUEST_LIMIT;
     role->counter = bus_id_counter(config->id_seed);
+    role->watch = hub_new(role);
     return role;
 }
 
 void proxy_role_free(struct proxy_role *role) {
+    hub_free(role->watch);
     id_table_free(&role->calls);
     buffer_free(&role->scratch);
     free(role);
@@ -120,7 +124,7 @@ void role_end_expired(struct proxy_role *role) {
 
 /* --- sending --- */
 
-static uint64_t next_id(struct proxy_role *role) {
+uint64_t role_next_id(struct proxy_role *role) {
     role->counter = bus_id_counter(role->counter + 1);
     return bus_request_id(role->view.member, role->config.slot, role->counter);
 }
@@ -166,7 +170,7 @@ static uint32_t time_left_ms(const struct proxy_role *role, const struct proxy_c
 
 /* The route's links must be up. */
 static void send(struct proxy_role *role, struct proxy_call *call) {
-    call->id = next_id(role);
+    call->id = role_next_id(role);
     call->state = CALL_SENT;
     id_table_add(&role->calls, call->id, call);
     struct bus_request request = {.id = call->id,
@@ -279,7 +283,7 @@ void proxy_role_alarm(struct proxy_role *role, struct proxy_call *call) {
 }
 
 int64_t proxy_role_unique_id(struct proxy_role *role) {
-    return (int64_t)(next_id(role) & INT64_MAX);
+    return (int64_t)(role_next_id(role) & INT64_MAX);
 }
 
 void proxy_role_consumed(struct proxy_role *role, struct proxy_call *call, size_t bytes) {
@@ -290,13 +294,17 @@ void proxy_role_consumed(struct proxy_role *role, struct proxy_call *call, size_
 void proxy_role_tick(struct proxy_role *role, uint64_t now_us) {
     timer_advance(&role->timers, now_us);
     role_end_expired(role);
+    hub_tick(role->watch);
 }
 
 uint64_t proxy_role_next_us(const struct proxy_role *role) {
-    return timer_next_us(&role->timers);
+    uint64_t calls = timer_next_us(&role->timers);
+    uint64_t watches = hub_next_us(role->watch);
+    return calls < watches ? calls : watches;
 }
 
 void proxy_role_end_round(struct proxy_role *role) {
+    hub_end_round(role->watch);
     bus_link_flush(role->raft);
     bus_link_flush(role->apply);
     if (role->maint != NULL)
@@ -307,4 +315,13 @@ struct proxy_view proxy_role_view(const struct proxy_role *role) {
     struct proxy_view view = role->view;
     view.pending = role->pending;
     return view;
+}
+
+void proxy_role_put_header(const struct proxy_role *role, struct buffer *out, uint64_t revision) {
+    size_t mark = wire_begin_message(out, 1);
+    wire_put_uint64(out, 1, role->view.cluster);
+    wire_put_uint64(out, 2, role->view.member);
+    wire_put_uint64(out, 3, revision);
+    wire_put_uint64(out, 4, role->view.term);
+    wire_end_message(out, mark);
 }

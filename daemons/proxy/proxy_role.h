@@ -38,12 +38,15 @@ struct proxy_role;
 enum { PROXY_REQUEST_LIMIT = 2 << 20 };
 
 struct proxy_role_config {
-    uint8_t slot;             /* 0..7 */
-    uint64_t id_seed;         /* microseconds of the wall clock at start: the first counter of our ids */
-    uint64_t timeout_us;      /* the server's own limit: 5 s + 2 x election timeout */
-    size_t pending_limit;     /* calls; beyond: STATUS_TOO_MANY_REQUESTS */
-    size_t waiting_bytes;     /* bodies of calls that wait for a link; beyond: STATUS_TOO_MANY_REQUESTS */
-    size_t max_request_bytes; /* of an encoded InternalRaftRequest; beyond: STATUS_REQUEST_TOO_LARGE */
+    uint8_t slot;               /* 0..7 */
+    uint64_t id_seed;           /* microseconds of the wall clock at start: the first counter of our ids */
+    uint64_t timeout_us;        /* the server's own limit: 5 s + 2 x election timeout */
+    size_t pending_limit;       /* calls; beyond: STATUS_TOO_MANY_REQUESTS */
+    size_t waiting_bytes;       /* bodies of calls that wait for a link; beyond: STATUS_TOO_MANY_REQUESTS */
+    size_t max_request_bytes;   /* of an encoded InternalRaftRequest; beyond: STATUS_REQUEST_TOO_LARGE */
+    uint64_t election_us;       /* election timeout: streams that need a leader end after three without */
+    uint64_t watch_progress_us; /* between progress notifications; less than 100 ms counts as that */
+    uint64_t seed;              /* random: hashing, jitter */
 };
 
 /* Where a call goes. */
@@ -125,7 +128,7 @@ static inline bool proxy_call_under_way(const struct proxy_call *call) {
 void proxy_role_tick(struct proxy_role *role, uint64_t now_us);
 /* When the next deadline may pass; UINT64_MAX: none. Early is possible, late by at most 10 ms. */
 uint64_t proxy_role_next_us(const struct proxy_role *role);
-/* End of a round: flushes the links. */
+/* End of a round: sends what watchers get, flushes the links. */
 void proxy_role_end_round(struct proxy_role *role);
 
 /* What the role knows of its node. Ids are 0 until raft or apply named them. */
@@ -138,5 +141,7 @@ struct proxy_view {
     size_t pending; /* calls under way */
 };
 struct proxy_view proxy_role_view(const struct proxy_role *role);
+/* Writes a ResponseHeader as field 1 (revision 0: left out). */
+void proxy_role_put_header(const struct proxy_role *role, struct buffer *out, uint64_t revision);
 
 #endif

@@ -19,6 +19,8 @@ struct call_queue {
     struct proxy_call *head, *tail;
 };
 
+struct watch_hub;
+
 struct proxy_role {
     struct proxy_role_config config;
     struct bus_link *raft, *apply, *maint;
@@ -33,12 +35,15 @@ struct proxy_role {
     bool raft_state_known;     /* it has said so on this connection */
     struct proxy_view view;
     struct buffer scratch; /* the InternalRaftRequest being built */
+    struct watch_hub *watch;
 };
 
 static inline bool call_is_read(const struct proxy_call *call) {
     return call->route != PROXY_WRITE;
 }
 
+/* An id nobody has had. */
+uint64_t role_next_id(struct proxy_role *role);
 /* The call goes to the end of its queue; it must not be in the id table. */
 void role_enqueue(struct proxy_role *role, struct proxy_call *call);
 /* Sends what waits, as far as links allow. */

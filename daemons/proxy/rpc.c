@@ -2,7 +2,6 @@
 #include "proxy/rpc.h"
 
 #include "common/metrics.h"
-#include "common/wire.h"
 #include "proxy/server.h"
 #include "proxy/services.h"
 
@@ -116,11 +115,5 @@ void rpc_abandon(struct rpc_stream *stream) {
 }
 
 void rpc_put_header(const struct rpc_stream *stream, struct buffer *out, uint64_t revision) {
-    struct proxy_view view = proxy_role_view(stream->server->role);
-    size_t mark = wire_begin_message(out, 1);
-    wire_put_uint64(out, 1, view.cluster);
-    wire_put_uint64(out, 2, view.member);
-    wire_put_uint64(out, 3, revision);
-    wire_put_uint64(out, 4, view.term);
-    wire_end_message(out, mark);
+    proxy_role_put_header(stream->server->role, out, revision);
 }

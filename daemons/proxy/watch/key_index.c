@@ -1,0 +1,90 @@
+/* key_index: see key_index.h. Chained; the hash is seeded, so that no client can choose keys that collide. */
+#include "proxy/watch/key_index.h"
+
+#include <stdlib.h>
+
+enum { FIRST = 64 };
+
+__extension__ typedef unsigned __int128 wide;
+
+static uint64_t mix(uint64_t a, uint64_t b) {
+    wide product = (wide)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Eight bytes a step, each multiplied into the state with a secret that the seed is part of. */
+static uint64_t hash(uint64_t seed, struct bytes key) {
+    const uint64_t odd = UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t state = seed ^ mix(seed ^ odd, key.length ^ UINT64_C(0xD6E8FEB86659FD93));
+    size_t at = 0;
+    for (; at + 8 <= key.length; at += 8) {
+        uint64_t word;
+        memcpy(&word, key.data + at, 8);
+        state = mix(state ^ word, seed ^ odd);
+    }
+    uint64_t rest = 0;
+    if (at < key.length)
+        memcpy(&rest, key.data + at, key.length - at);
+    return mix(state ^ rest, odd ^ (seed << 1 | 1));
+}
+
+static struct interest **bucket(const struct key_index *index, struct bytes key) {
+    return &index->buckets[hash(index->seed, key) & (index->capacity - 1)];
+}
+
+struct interest *key_index_find(const struct key_index *index, struct bytes key) {
+    if (index->capacity == 0)
+        return NULL;
+    struct interest *at = *bucket(index, key);
+    while (at != NULL && !bytes_equal(at->key, key))
+        at = at->hash_next;
+    return at;
+}
+
+static void insert(struct key_index *index, struct interest *interest) {
+    struct interest **place = bucket(index, interest->key);
+    interest->hash_next = *place;
+    *place = interest;
+}
+
+static void grow(struct key_index *index) {
+    struct key_index larger = *index;
+    larger.capacity = index->capacity == 0 ? FIRST : index->capacity * 2;
+    larger.buckets = must_zalloc(larger.capacity * sizeof(struct interest *));
+    for (size_t i = 0; i < index->capacity; i++) {
+        struct interest *next = NULL;
+        for (struct interest *at = index->buckets[i]; at != NULL; at = next) {
+            next = at->hash_next;
+            insert(&larger, at);
+        }
+    }
+    free((void *)index->buckets);
+    *index = larger;
+}
+
+void key_index_add(struct key_index *index, struct interest *interest) {
+    if (index->count >= index->capacity)
+        grow(index);
+    insert(index, interest);
+    index->count++;
+}
+
+void key_index_remove(struct key_index *index, struct interest *interest) {
+    struct interest **place = bucket(index, interest->key);
+    while (*place != interest)
+        place = &(*place)->hash_next;
+    *place = interest->hash_next;
+    index->count--;
+}
+
+void key_index_all(const struct key_index *index, struct interest_list *out) {
+    for (size_t i = 0; i < index->capacity; i++) {
+        for (struct interest *at = index->buckets[i]; at != NULL; at = at->hash_next)
+            interest_list_add(out, at);
+    }
+}
+
+void key_index_free(struct key_index *index) {
+    free((void *)index->buckets);
+    *index = (struct key_index){0};
+}
