@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #include "apply/checkpoints.h"
+#include "apply/lease/leadership.h"
+#include "apply/lease/lessor.h"
 #include "apply/mvcc/mvcc.h"
 #include "apply/reads.h"
 #include "apply/watch/publisher.h"
@@ -33,6 +35,8 @@ struct proxy_context {
 struct apply_role {
     struct apply_options options;
     struct mvcc mvcc;
+    struct leadership leadership;
+    struct lessor *lessor;
     struct reads *reads;
     struct publisher *publisher;
     struct checkpoints checkpoints;
@@ -53,6 +57,7 @@ struct apply_role {
     uint64_t sizes_at_us;
     uint64_t round_began_us; /* by options.clock_us: the first entry of the round; 0: none */
     struct mvcc_counts counted;
+    struct lessor_counts lessor_counted;
 };
 
 /* --- entries --- */
@@ -107,6 +112,26 @@ static void raft_up(void *context, struct bus_link *link, const struct bus_hello
     if (peer->durable > role->replay_until)
         role->replay_until = peer->durable;
     role->raft_met = true;
+    leadership_up(&role->leadership, peer);
+}
+
+static void raft_down(void *context, struct bus_link *link) {
+    struct apply_role *role = context;
+    (void)link;
+    leadership_down(&role->leadership);
+}
+
+static void take_raft_state(struct apply_role *role, const struct bus_raft_state *state) {
+    if (state->member != 0)
+        role->member = state->member;
+    leadership_state(&role->leadership, state);
+}
+
+/* The lessor's proposals. */
+static bool propose(void *context, uint64_t term, struct bytes request) {
+    struct bus_link *raft = ((struct apply_role *)context)->raft;
+    struct bus_proposal proposal = {.term = term, .body = request};
+    return raft != NULL && bus_link_room(raft) > 0 && bus_put_proposal(raft, BUS_APPLY_PROPOSE, &proposal);
 }
 
 static void raft_record(void *context, struct bus_link *link, const struct bus_record *record) {
@@ -123,8 +148,8 @@ static void raft_record(void *context, struct bus_link *link, const struct bus_r
             take_read(role, record);
         break;
     case BUS_RAFT_STATE:
-        if (bus_get_raft_state(record, &state) && state.member != 0)
-            role->member = state.member;
+        if (bus_get_raft_state(record, &state))
+            take_raft_state(role, &state);
         break;
     default:
         bus_link_reset(link, "a record that does not belong here");
@@ -132,7 +157,8 @@ static void raft_record(void *context, struct bus_link *link, const struct bus_r
 }
 
 struct bus_handler apply_role_raft_handler(struct apply_role *role) {
-    return (struct bus_handler){.greet = greet_raft, .up = raft_up, .record = raft_record, .context = role};
+    return (struct bus_handler){
+        .greet = greet_raft, .up = raft_up, .down = raft_down, .record = raft_record, .context = role};
 }
 
 /* --- proxies --- */
@@ -266,9 +292,14 @@ struct apply_role *apply_role_new(const struct apply_options *options, uint64_t 
     role->now_us = role->flush_began_us = now_us;
     role->durable = mvcc_durable_index(&role->mvcc);
     role->checkpoints.member_directory = options->member_directory;
+    role->lessor = lessor_new(&(struct lessor_options){.book = &role->mvcc.leases,
+                                                       .election_us = options->election_us,
+                                                       .propose = propose,
+                                                       .context = role});
     role->reads = reads_new(&role->mvcc, &(struct reads_options){.inline_keys = role->options.inline_keys,
                                                                  .answer_bytes = role->options.answer_bytes,
-                                                                 .quota_bytes = options->quota_bytes});
+                                                                 .quota_bytes = options->quota_bytes,
+                                                                 .lessor = role->lessor});
     reads_set_term(role->reads, role->mvcc.term);
     role->publisher = publisher_new(&role->mvcc);
     for (uint8_t slot = 0; slot < BUS_PROXY_SLOTS; slot++)
@@ -279,6 +310,7 @@ struct apply_role *apply_role_new(const struct apply_options *options, uint64_t 
 void apply_role_free(struct apply_role *role) {
     publisher_free(role->publisher);
     reads_free(role->reads);
+    lessor_free(role->lessor);
     mvcc_close(&role->mvcc);
     free(role);
 }
@@ -307,7 +339,14 @@ static void count(struct apply_role *role) {
     metric_add(METRIC_ETCD_MVCC_TXN_TOTAL, now->txns - before->txns);
     metric_add(METRIC_ETCD_MVCC_RANGE_TOTAL, now->ranges - before->ranges);
     metric_add(METRIC_ETCD_DEBUGGING_MVCC_RANGE_TOTAL, now->ranges - before->ranges);
+    metric_add(METRIC_ETCD_DEBUGGING_LEASE_GRANTED_TOTAL, now->leases_granted - before->leases_granted);
+    metric_add(METRIC_ETCD_DEBUGGING_LEASE_REVOKED_TOTAL, now->leases_revoked - before->leases_revoked);
     role->counted = *now;
+    struct lessor_counts leases = lessor_counts(role->lessor);
+    metric_add(METRIC_ETCD_DEBUGGING_LEASE_RENEWED_TOTAL, leases.renewed - role->lessor_counted.renewed);
+    metric_add(METRIC_ETCD_DEBUGGING_SERVER_LEASE_EXPIRED_TOTAL,
+               leases.expired - role->lessor_counted.expired);
+    role->lessor_counted = leases;
     metric_set(METRIC_ETCD_SERVER_PROPOSALS_APPLIED_TOTAL, (int64_t)role->mvcc.index);
     metric_set(METRIC_ETCD_DEBUGGING_MVCC_CURRENT_REVISION, role->mvcc.revision);
     metric_set(METRIC_ETCD_DEBUGGING_MVCC_COMPACT_REVISION, role->mvcc.compacted);
@@ -348,6 +387,7 @@ static void commit_round(struct apply_role *role) {
     mvcc_commit(&role->mvcc);
     uint64_t written_us = role->options.clock_us();
     uint64_t took_us = written_us - role->round_began_us;
+    lessor_took(role->lessor, took_us);
     metric_observe_us(METRIC_ETCD_DISK_BACKEND_COMMIT_DURATION_SECONDS, written_us - executed_us);
     metric_observe_us(METRIC_ETCD_SERVER_APPLY_DURATION_SECONDS, took_us);
     role->round_began_us = 0;
@@ -365,7 +405,13 @@ void apply_role_end_round(struct apply_role *role, uint64_t now_us) {
         reads_serve(role->reads);
         publisher_answer(role->publisher);
     }
+    lessor_lead(role->lessor, leadership_holds(&role->leadership, role->mvcc.index, role->mvcc.term),
+                role->leadership.term);
+    lessor_advance(role->lessor, now_us);
     reads_run(role->reads);
+    lessor_finish(role->lessor);
+    if (lessor_is_busy(role->lessor))
+        reads_nudge(role->reads);
     report_progress(role);
     for (int slot = 0; slot < BUS_PROXY_SLOTS; slot++)
         flush_link(role->proxies[slot]);

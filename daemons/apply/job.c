@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "apply/apply_role.h"
+#include "apply/lease/lease_message.h"
 #include "apply/mvcc/mvcc.h"
 #include "apply/mvcc/txn.h"
 
@@ -50,6 +51,26 @@ static void run_txn(struct apply_job *job) {
     job->total = job->answer.length;
 }
 
+static void run_lease_keys(struct apply_job *job) {
+    struct lease_walk walk;
+    struct bytes key;
+    lease_walk_open(&walk, job->store, job->snapshot, job->lease);
+    while (job->status == STATUS_OK && !atomic_load(&job->cancelled) && lease_walk_next(&walk, &key)) {
+        lease_message_put_key(&job->answer, key);
+        if (job->answer.length > MVCC_ANSWER_LIMIT)
+            job->status = STATUS_TOO_MANY_REQUESTS;
+    }
+    lease_walk_close(&walk);
+    job->finished = true;
+    job->total = job->answer.length;
+}
+
+static void run_leases(struct apply_job *job) {
+    lease_message_put_list(&job->answer, &job->body);
+    job->finished = true;
+    job->total = job->answer.length;
+}
+
 static void run_checkpoint(struct apply_job *job) {
     buffer_append_byte(&job->body, 0);
     job->result = job->store->operations->checkpoint(job->store, (const char *)job->body.data,
@@ -71,6 +92,12 @@ void apply_job_run(struct apply_job *job) {
         break;
     case JOB_HISTORY:
         job->finished = history_read_step(&job->history, job->slice);
+        break;
+    case JOB_LEASE_KEYS:
+        run_lease_keys(job);
+        break;
+    case JOB_LEASES:
+        run_leases(job);
         break;
     case JOB_CHECKPOINT:
         run_checkpoint(job);

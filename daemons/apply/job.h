@@ -1,7 +1,7 @@
 /*
  * job: a piece of work that runs outside the combiner, slice by slice: a Range, a transaction that only
- * reads, the events of the past, or a checkpoint. Or nothing but an answer that waits for its client
- * (ANSWER), or nothing at all, so that there is another round soon (NUDGE).
+ * reads, the events of the past, the keys of a lease, all leases, or a checkpoint. Or nothing but an answer
+ * that waits for its client (ANSWER), or nothing at all, so that there is another round soon (NUDGE).
  *
  * Owner: reads.c inside the combiner, except between take and done, when the taker owns it; only `cancelled`
  * is touched by both.
@@ -13,7 +13,16 @@
 
 #include "apply/watch/history_read.h"
 
-enum job_kind { JOB_RANGE, JOB_TXN, JOB_HISTORY, JOB_ANSWER, JOB_CHECKPOINT, JOB_NUDGE };
+enum job_kind {
+    JOB_RANGE,
+    JOB_TXN,
+    JOB_HISTORY,
+    JOB_LEASE_KEYS,
+    JOB_LEASES,
+    JOB_ANSWER,
+    JOB_CHECKPOINT,
+    JOB_NUDGE
+};
 enum job_state { JOB_WAITING, JOB_READY, JOB_TAKEN, JOB_RETURNED, JOB_PARKED };
 
 struct apply_job {
@@ -29,14 +38,17 @@ struct apply_job {
 
     struct store *store;
     struct recent_mark mark;         /* WAITING for a snapshot */
-    struct store_snapshot *snapshot; /* a reference of ours; NULL: only RANGE and TXN have one */
-    struct buffer body;              /* the request, which `range.request` borrows from; or a directory */
+    struct store_snapshot *snapshot; /* a reference of ours; NULL: only RANGE, TXN, LEASE_KEYS have one */
+    /* The request, which `range.request` borrows from; LEASES: what lessor_list brought; or a directory. */
+    struct buffer body;
 
     struct range_read range; /* RANGE */
     struct view view;        /* TXN */
     struct history_read history;
-    struct buffer answer; /* TXN, ANSWER: the whole body; CHECKPOINT: the value read back */
-    int result;           /* CHECKPOINT: 0 or -errno */
+    int64_t lease; /* LEASE_KEYS */
+    struct buffer
+        answer; /* TXN, LEASE_KEYS, LEASES, ANSWER: the whole body; CHECKPOINT: the value read back */
+    int result; /* CHECKPOINT: 0 or -errno */
 
     /* set by the owner for the next slice; set by the slice */
     struct range_slice slice;

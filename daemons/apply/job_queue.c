@@ -81,7 +81,7 @@ static void end_job(struct reads *reads, struct apply_job *job) {
     job_free(job);
 }
 
-static void nudge(struct reads *reads) {
+void reads_nudge(struct reads *reads) {
     if (reads->nudged)
         return;
     reads->nudged = true;
@@ -90,7 +90,7 @@ static void nudge(struct reads *reads) {
     list_append(&reads->urgent, job);
 }
 
-static void give_snapshot(struct reads *reads, struct apply_job *job) {
+void job_give_snapshot(struct reads *reads, struct apply_job *job) {
     struct store *store = reads->mvcc->store;
     if (reads->snapshot == NULL)
         reads->snapshot = store->operations->snapshot(store);
@@ -114,14 +114,14 @@ void job_give_snapshots(struct reads *reads) {
         struct apply_job *job = reads->waiting.head;
         bool cancelled = atomic_load(&job->cancelled);
         if (!cancelled && !mvcc_snapshot_ready(reads->mvcc, job->mark)) {
-            nudge(reads);
+            reads_nudge(reads);
             return;
         }
         list_take(&reads->waiting);
         if (cancelled)
             end_job(reads, job);
         else
-            give_snapshot(reads, job);
+            job_give_snapshot(reads, job);
     }
 }
 

@@ -18,7 +18,7 @@
  *     Touches its links and <data>/member; no network.
  *
  * BUGS
- *     Leases, auth and alarms come with later releases: such entries are answered "not implemented".
+ *     Auth and alarms come with later releases: such entries are answered "not implemented".
  */
 #include <stdatomic.h>
 #include <stddef.h>
@@ -141,6 +141,7 @@ static void open_role(struct daemon *daemon) {
     struct apply_options options = {.store = daemon->store,
                                     .member_directory = daemon->member_directory,
                                     .quota_bytes = daemon->service.config.quota_bytes,
+                                    .election_us = (uint64_t)daemon->service.config.election_timeout * 1000,
                                     .clock_us = clock_monotonic_us,
                                     .hash_seed = clock_random()};
     daemon->role = apply_role_new(&options, clock_monotonic_us(), error);

@@ -39,7 +39,7 @@ void read_put_body(struct reads *reads, uint64_t id, int64_t revision, struct by
 
 /* --- jobs out of reads --- */
 
-static struct apply_job *make_job(struct reads *reads, const struct read *read, enum job_kind kind) {
+struct apply_job *job_of_read(struct reads *reads, const struct read *read, enum job_kind kind) {
     struct apply_job *job = job_new(kind, read->id, bus_id_slot(read->id));
     job->deadline_us = read->deadline_us;
     job->store = reads->mvcc->store;
@@ -52,7 +52,7 @@ static struct apply_job *make_job(struct reads *reads, const struct read *read, 
 /* The Range goes on from where its first slice stopped: at the same revision. */
 static void continue_as_job(struct reads *reads, const struct read *read, struct range_read *range,
                             bool done) {
-    struct apply_job *job = make_job(reads, read, JOB_RANGE);
+    struct apply_job *job = job_of_read(reads, read, JOB_RANGE);
     struct range_request request;
     REQUIRE(range_request_decode(buffer_bytes(&job->body), &request));
     range->request.key = range->interval.key = request.key;
@@ -169,7 +169,7 @@ static void answer_txn(struct reads *reads, const struct read *read) {
     status = txn_read(&view, message, &limits, &answer);
     reads->mvcc->counts.txns++;
     if (status == TXN_READ_UNFINISHED || status == TXN_READ_TOO_LARGE) {
-        job_await_snapshot(reads, make_job(reads, read, JOB_TXN));
+        job_await_snapshot(reads, job_of_read(reads, read, JOB_TXN));
     } else if (status != STATUS_OK) {
         reads_refuse(reads, read->id, status);
     } else {
@@ -258,6 +258,11 @@ void read_answer(struct reads *reads, const struct read *read) {
         break;
     case METHOD_ALARM: /* a list of alarms: there are none in this release */
         read_put_body(reads, read->id, reads->mvcc->revision, (struct bytes){0});
+        break;
+    case METHOD_LEASE_KEEP_ALIVE:
+    case METHOD_LEASE_TIME_TO_LIVE:
+    case METHOD_LEASE_LEASES:
+        read_lease(reads, read);
         break;
     default:
         reads_refuse(reads, read->id, STATUS_UNIMPLEMENTED);

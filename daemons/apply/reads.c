@@ -3,12 +3,12 @@
 
 #include <stdlib.h>
 
-static void queue_init(struct read_queue *queue) {
+void reads_queue_init(struct read_queue *queue) {
     queue->head = NULL;
     queue->tail = &queue->head;
 }
 
-static void queue_append(struct read_queue *queue, struct read *read) {
+void reads_queue_append(struct read_queue *queue, struct read *read) {
     read->next = NULL;
     *queue->tail = read;
     queue->tail = &read->next;
@@ -30,9 +30,10 @@ struct reads *reads_new(struct mvcc *mvcc, const struct reads_options *options) 
     reads->options = *options;
     reads->budget.limit = (size_t)options->answer_bytes;
     atomic_init(&reads->budget.used, 0);
-    queue_init(&reads->round);
+    reads_queue_init(&reads->round);
+    reads_queue_init(&reads->lease_waiting);
     for (int slot = 0; slot < BUS_PROXY_SLOTS; slot++)
-        queue_init(&reads->slots[slot].waiting);
+        reads_queue_init(&reads->slots[slot].waiting);
     reads->waiting.tail = &reads->waiting.head;
     reads->urgent.tail = &reads->urgent.head;
     reads->fresh.tail = &reads->fresh.head;
@@ -99,7 +100,7 @@ void reads_add(struct reads *reads, const struct bus_request *request, uint64_t 
         return;
     struct read *read = arena_alloc(&reads->arena, sizeof *read + request->body.length);
     read_fill(read, request, now_us);
-    queue_append(&reads->round, read);
+    reads_queue_append(&reads->round, read);
 }
 
 /* Removes the read with this id. */
@@ -149,6 +150,10 @@ static void cancel_of_slot(struct reads *reads, struct apply_job *job, const voi
         job_cancel(reads, job);
 }
 
+static bool is_of_slot(const struct read *read, uint64_t slot) {
+    return bus_id_slot(read->id) == slot;
+}
+
 /* The round's reads of the slot stay queued: reads_run finds its link down. */
 void reads_forget_proxy(struct reads *reads, uint8_t slot) {
     struct proxy_slot *proxy = &reads->slots[slot];
@@ -156,6 +161,7 @@ void reads_forget_proxy(struct reads *reads, uint8_t slot) {
     while ((read = queue_take(&proxy->waiting)) != NULL)
         free(read);
     proxy->waiting_bytes = 0;
+    read_lease_drop(reads, is_of_slot, slot);
     job_each(reads, cancel_of_slot, &slot);
 }
 
@@ -199,7 +205,7 @@ static void make_wait(struct reads *reads, uint8_t slot, const struct read *read
         return;
     }
     struct read *copy = memcpy(must_alloc(size), read, size);
-    queue_append(&proxy->waiting, copy);
+    reads_queue_append(&proxy->waiting, copy);
     proxy->waiting_bytes += size;
 }
 
@@ -237,6 +243,8 @@ static void release_round_snapshot(struct reads *reads) {
 }
 
 void reads_run(struct reads *reads) {
+    reads->round_ends = true;
+    read_lease_again(reads);
     for (uint8_t slot = 0; slot < BUS_PROXY_SLOTS; slot++) {
         if (reads->slots[slot].waiting.head != NULL || reads->slots[slot].held)
             run_waiting(reads, slot);
@@ -246,6 +254,7 @@ void reads_run(struct reads *reads) {
     job_give_snapshots(reads);
     release_round_snapshot(reads);
     arena_reset(&reads->arena);
+    reads->round_ends = false;
 }
 
 static void advance_parked(struct reads *reads, struct apply_job *job, const void *context) {
@@ -269,15 +278,21 @@ static void expire_job(struct reads *reads, struct apply_job *job, const void *c
         job_cancel(reads, job);
 }
 
+static bool is_late(const struct read *read, uint64_t now_us) {
+    return read->deadline_us != 0 && read->deadline_us <= now_us;
+}
+
 void reads_expire(struct reads *reads, uint64_t now_us) {
     reads->now_us = now_us;
     job_relieve_memory(reads, now_us);
     job_each(reads, expire_job, &now_us);
+    read_lease_drop(reads, is_late, now_us);
+    reads->lease_again = true;
     for (uint8_t slot = 0; slot < BUS_PROXY_SLOTS; slot++) {
         struct proxy_slot *proxy = &reads->slots[slot];
         for (struct read **place = &proxy->waiting.head; *place != NULL;) {
             struct read *read = *place;
-            if (read->deadline_us == 0 || read->deadline_us > now_us) {
+            if (!is_late(read, now_us)) {
                 place = &read->next;
                 continue;
             }

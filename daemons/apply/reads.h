@@ -22,12 +22,14 @@
 #include "apply/mvcc/range_read.h"
 
 struct apply_job;
+struct lessor;
 struct reads;
 
 struct reads_options {
     uint32_t inline_keys;
     uint64_t answer_bytes;
     uint64_t quota_bytes;
+    struct lessor *lessor;
 };
 
 struct reads *reads_new(struct mvcc *mvcc, const struct reads_options *options);
@@ -65,5 +67,7 @@ void reads_queue_checkpoint(struct reads *reads, struct apply_job *job);
 struct apply_job *reads_take_job(struct reads *reads);
 void reads_job_done(struct reads *reads, struct apply_job *job);
 size_t reads_job_count(const struct reads *reads);
+/* There will be another round soon. */
+void reads_nudge(struct reads *reads);
 
 #endif

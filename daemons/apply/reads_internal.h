@@ -1,6 +1,6 @@
 /*
- * reads_internal: the state shared by reads.c (queues), read_inline.c (answering in the round) and
- * job_queue.c (jobs and their pace). Nobody else includes this.
+ * reads_internal: the state shared by reads.c (queues), read_inline.c and read_lease.c (answering in the
+ * round) and job_queue.c (jobs and their pace). Nobody else includes this.
  */
 #ifndef QUORATE_APPLY_READS_INTERNAL_H
 #define QUORATE_APPLY_READS_INTERNAL_H
@@ -55,6 +55,11 @@ struct reads {
     struct store_snapshot *snapshot; /* of the round; NULL until a job takes it */
     uint64_t term;
     bool serving;
+    bool round_ends; /* inside reads_run */
+
+    struct read_queue lease_waiting; /* requests to the lessor, allocated */
+    size_t lease_waiting_bytes;
+    bool lease_again; /* they are to be asked again */
 
     struct apply_job *buckets[JOB_BUCKETS]; /* jobs that answer, by id */
     struct job_list waiting;                /* for a snapshot */
@@ -68,7 +73,10 @@ struct reads {
     uint64_t now_us;
 };
 
-/* reads.c: whether something may be sent to the proxy now: up, not ahead of us. */
+/* reads.c */
+void reads_queue_init(struct read_queue *queue);
+void reads_queue_append(struct read_queue *queue, struct read *read);
+/* Whether something may be sent to the proxy now: up, not ahead of us. */
 bool reads_may_answer(const struct reads *reads, uint8_t slot, int64_t revision);
 /* Sends a result without body. */
 void reads_refuse(struct reads *reads, uint64_t id, uint16_t status);
@@ -77,6 +85,15 @@ void reads_refuse(struct reads *reads, uint64_t id, uint16_t status);
 void read_answer(struct reads *reads, const struct read *read);
 /* Puts a whole body: as one record, or as an answer in parts. */
 void read_put_body(struct reads *reads, uint64_t id, int64_t revision, struct bytes body);
+/* A job that answers the read; it has the request, and nothing to run on yet. */
+struct apply_job *job_of_read(struct reads *reads, const struct read *read, enum job_kind kind);
+
+/* read_lease.c: answers the read, or makes it wait. */
+void read_lease(struct reads *reads, const struct read *read);
+/* At the end of a round: asks again for those that wait, if there is a reason. */
+void read_lease_again(struct reads *reads);
+/* Forgets the waiting ones for which `over` holds. */
+void read_lease_drop(struct reads *reads, bool (*over)(const struct read *, uint64_t), uint64_t argument);
 
 /* job_queue.c */
 void job_add(struct reads *reads, struct apply_job *job);
@@ -100,6 +117,8 @@ void job_each(struct reads *reads, void (*visit)(struct reads *, struct apply_jo
  * next rounds.
  */
 void job_await_snapshot(struct reads *reads, struct apply_job *job);
+/* The job goes on over the round's snapshot. */
+void job_give_snapshot(struct reads *reads, struct apply_job *job);
 /* Gives those that waited long enough the round's snapshot. */
 void job_give_snapshots(struct reads *reads);
 

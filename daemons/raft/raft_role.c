@@ -63,7 +63,7 @@ const char *raft_role_failure(const struct raft_role *role) {
 
 void role_note_id(struct raft_role *role, uint64_t id) {
     unsigned slot = bus_id_slot(id);
-    if (bus_id_member(id) == (uint16_t)role->options.member && slot < BUS_PROXY_SLOTS &&
+    if (id != 0 && bus_id_member(id) == (uint16_t)role->options.member && slot < BUS_PROXY_SLOTS &&
         (role->largest_id[slot] == 0 || bus_counter_after(id, role->largest_id[slot])))
         role->largest_id[slot] = id;
 }
@@ -191,6 +191,7 @@ struct raft_role_status raft_role_status(const struct raft_role *role) {
         .leader_changes = role->leader_changes,
         .proposals = role->proposals,
         .proposals_refused = role->proposals_refused,
+        .proposals_dropped = role->proposals_dropped,
         .reads_waiting = role->reads.count,
         .apply_up = role->apply_up,
     };

@@ -134,6 +134,7 @@ struct raft_role_status {
     uint64_t applied, apply_durable; /* as apply reported */
     uint64_t leader_changes;         /* since start: times a leader became known */
     uint64_t proposals, proposals_refused;
+    uint64_t proposals_dropped; /* of apply and maint */
     size_t reads_waiting;
     bool apply_up;
 };

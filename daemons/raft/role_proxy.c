@@ -12,11 +12,9 @@ static void refuse_proposal(struct raft_role *role, struct bus_link *link, uint6
     bus_put_result(link, BUS_RAFT_REFUSED, &refused);
 }
 
-/* True when apply is more than RAFT_APPLY_GAP entries behind and the oldest of them waits for over a second.
- */
-static bool apply_lags(const struct raft_role *role) {
-    if (raft_core_commit(role->core) - role->applied <= RAFT_APPLY_GAP ||
-        raft_core_commit(role->core) < role->applied)
+/* True when apply is more than `gap` entries behind and the oldest of them waits for over a second. */
+static bool apply_lags(const struct raft_role *role, uint64_t gap) {
+    if (raft_core_commit(role->core) - role->applied <= gap || raft_core_commit(role->core) < role->applied)
         return false;
     for (size_t i = 0; i < LAG_SAMPLES; i++) {
         const struct lag_sample *sample = &role->lag[i];
@@ -32,7 +30,7 @@ static uint16_t propose(struct raft_role *role, const struct bus_request *reques
         return STATUS_UNDECODABLE;
     if (request->body.length > RAFT_ENTRY_LIMIT)
         return STATUS_REQUEST_TOO_LARGE;
-    if (apply_lags(role))
+    if (apply_lags(role, RAFT_APPLY_GAP))
         return STATUS_TOO_MANY_REQUESTS;
     switch (raft_core_propose(role->core, RAFT_ENTRY_NORMAL, request->body)) {
     case RAFT_PROPOSED:
@@ -44,6 +42,24 @@ static uint16_t propose(struct raft_role *role, const struct bus_request *reques
     default:
         return STATUS_LEADER_CHANGED;
     }
+}
+
+static bool accepts_own(const struct raft_role *role, const struct bus_proposal *proposal, uint64_t gap) {
+    return proposal->body.length > 0 && proposal->body.length <= RAFT_ENTRY_LIMIT &&
+           raft_core_role(role->core) == CORE_LEADER && raft_core_term(role->core) == proposal->term &&
+           !apply_lags(role, gap);
+}
+
+bool role_propose_own(struct raft_role *role, const struct bus_record *received, uint64_t gap) {
+    struct bus_proposal proposal;
+    if (!bus_get_proposal(received, &proposal))
+        return false;
+    if (accepts_own(role, &proposal, gap) &&
+        raft_core_propose(role->core, RAFT_ENTRY_NORMAL, proposal.body) == RAFT_PROPOSED)
+        role->proposals++;
+    else
+        role->proposals_dropped++;
+    return true;
 }
 
 /* BusRaftStatus, proto/bus.proto. */

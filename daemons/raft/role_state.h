@@ -90,7 +90,7 @@ struct raft_role {
 
     struct bus_raft_state announced;
     uint64_t apply_losses;
-    uint64_t leader_changes, proposals, proposals_refused;
+    uint64_t leader_changes, proposals, proposals_refused, proposals_dropped;
 };
 
 /* raft_role.c */
@@ -105,6 +105,13 @@ void role_remember_change(struct raft_role *role, uint64_t index, struct bytes d
 void role_forget_changes(struct raft_role *role, uint64_t from);
 void role_apply_changes(struct raft_role *role);
 void role_set_peers(struct raft_role *role);
+
+/* role_proxy.c */
+/*
+ * A proposal of apply or maint: dropped unless this member leads in its term (nobody waits for it; the sender
+ * proposes again), or when apply is more than `gap` entries behind. False: the record is malformed.
+ */
+bool role_propose_own(struct raft_role *role, const struct bus_record *received, uint64_t gap);
 
 /* role_stream.c */
 void role_stream(struct raft_role *role);

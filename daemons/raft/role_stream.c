@@ -7,6 +7,9 @@
 #include "common/log.h"
 #include "raft/role_state.h"
 
+/* What makes room is not to wait for room: revocations of leases may come on for longer than others. */
+enum { LEASE_APPLY_GAP = 2 * RAFT_APPLY_GAP };
+
 static uint64_t streamable(const struct raft_role *role) {
     uint64_t commit = raft_core_commit(role->core);
     uint64_t durable = raft_core_durable(role->core);
@@ -135,6 +138,8 @@ static void record(void *context, struct bus_link *link, const struct bus_record
     struct bus_progress progress;
     if (!role->apply_up)
         return; /* refused: the daemon is about to end */
+    if (received->kind == BUS_APPLY_PROPOSE && role_propose_own(role, received, LEASE_APPLY_GAP))
+        return;
     if (received->kind != BUS_APPLY_PROGRESS || !bus_get_progress(received, &progress) ||
         progress.applied >= role->stream_next || progress.durable > progress.applied ||
         progress.applied < role->applied) {

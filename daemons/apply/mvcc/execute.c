@@ -1,13 +1,14 @@
 /*
  * execute: one log entry, whatever it holds.
  *
- * A normal entry is etcd's InternalRaftRequest. Kinds that this release does not serve (leases, alarms, auth)
- * are answered "not implemented" by every member alike. An entry of a type that raftpb does not know comes
+ * A normal entry is etcd's InternalRaftRequest. Kinds that this release does not serve (alarms, auth) are
+ * answered "not implemented" by every member alike. An entry of a type that raftpb does not know comes
  * from a newer release: executing it as nothing would make members differ, so the daemon stops.
  */
 #include "common/log.h"
 #include "common/request.h"
 
+#include "apply/mvcc/lease_entries.h"
 #include "apply/mvcc/mvcc.h"
 #include "apply/mvcc/txn.h"
 #include "apply/mvcc/write.h"
@@ -65,6 +66,12 @@ static uint16_t execute_request(struct mvcc *mvcc, const struct internal_request
         return execute_txn(mvcc, request->body);
     case INTERNAL_COMPACTION:
         return execute_compaction(mvcc, request->body);
+    case INTERNAL_LEASE_GRANT:
+        return lease_grant_run(mvcc, request->body);
+    case INTERNAL_LEASE_REVOKE:
+        return lease_revoke_run(mvcc, request->body);
+    case INTERNAL_LEASE_CHECKPOINT:
+        return lease_checkpoint_run(mvcc, request->body);
     default:
         return STATUS_UNIMPLEMENTED;
     }
@@ -95,8 +102,9 @@ void mvcc_execute(struct mvcc *mvcc, uint64_t index, uint64_t term, uint16_t typ
     else if (type > ENTRY_CONF_CHANGE_V2)
         LOG_FATAL("the log holds an entry of a type that this release does not know: upgrade quorate",
                   F_U64("index", index), F_U64("type", type));
+    lease_book_settle(&mvcc->leases);
     mvcc->revision = mvcc_inner_revision(mvcc);
-    mvcc->changed = false;
+    mvcc->changed = mvcc->interrupted = false;
     mvcc->index = index;
     mvcc->term = term;
     mvcc->dirty = true;

@@ -119,6 +119,7 @@ static void recover(struct mvcc *mvcc, int64_t spilled) {
         struct record record;
         record_load_log(operations->value(iterator), log_key_load(operations->key(iterator)), &key, &record);
         recent_change(&mvcc->recent, key, key_hash(key, mvcc->hash_seed), &record);
+        mvcc->interrupted |= record.modified.main > mvcc->revision;
     }
     operations->close_iterator(iterator);
     recent_written(&mvcc->recent);
@@ -133,7 +134,9 @@ bool mvcc_open(struct mvcc *mvcc, struct store *store, uint64_t hash_seed, char 
     mvcc->batch = store->operations->new_batch(store);
     recent_init(&mvcc->recent, RECENT_BYTES);
     bool opened = check_format(mvcc, error);
-    if (opened && !(load_applied(mvcc, &spilled) && load_compacted(mvcc) && load_conf_state(mvcc))) {
+    bool loaded = lease_book_open(&mvcc->leases, store, mvcc->batch, hash_seed);
+    if (opened &&
+        !(loaded && load_applied(mvcc, &spilled) && load_compacted(mvcc) && load_conf_state(mvcc))) {
         snprintf(error, 256,
                  "the database's meta data do not decode: remove the member's data and let it rejoin");
         opened = false;
@@ -148,6 +151,7 @@ bool mvcc_open(struct mvcc *mvcc, struct store *store, uint64_t hash_seed, char 
 void mvcc_close(struct mvcc *mvcc) {
     mvcc->store->operations->free_batch(mvcc->batch);
     recent_free(&mvcc->recent);
+    lease_book_close(&mvcc->leases);
     buffer_free(&mvcc->scratch);
     buffer_free(&mvcc->result);
     *mvcc = (struct mvcc){0};
@@ -203,6 +207,7 @@ bool mvcc_snapshot_ready(const struct mvcc *mvcc, struct recent_mark mark) {
 }
 
 static void write_batch(struct mvcc *mvcc) {
+    lease_book_save(&mvcc->leases);
     put_applied(mvcc);
     mvcc->store->operations->write(mvcc->store, mvcc->batch);
     mvcc->store->operations->batch_clear(mvcc->batch);
@@ -303,7 +308,6 @@ static void tell_observer(struct mvcc *mvcc, struct bytes key, const struct reco
 
 void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, const struct record *older,
                  struct record *record) {
-    (void)older;
     mvcc->changed = true;
     record->modified = (struct revision){.main = mvcc->revision + 1, .sub = mvcc->next_sub++};
     tell_observer(mvcc, key, record);
@@ -316,4 +320,6 @@ void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, const struc
                                        bytes_of(place, length));
     recent_change(&mvcc->recent, key, hash, record);
     mvcc->batch_bytes += length;
+    if (older->lease != record->lease)
+        mvcc->batch_bytes += lease_book_move(&mvcc->leases, key, older->lease, record->lease);
 }

@@ -11,9 +11,9 @@
  * be at least as new as its revision: mvcc_request_snapshot.
  *
  * Total: whatever an entry holds, executing it ends with an outcome that is the same on every member, and the
- * index advances. A transaction is never split over two writes. The one thing that is: a DeleteRange of very
- * many keys, in parts that no reader sees before the last, and executed again if a crash comes between
- * (write.c).
+ * index advances. A transaction is never split over two writes. What is: a DeleteRange of very many keys, and
+ * the revocation of a lease with very many, in parts that no reader sees before the last, and executed again
+ * if a crash comes between (write.c, lease_entries.c).
  *
  * Pure: no clock, no thread, no I/O but the store's. Threading: one thread at a time.
  */
@@ -22,6 +22,7 @@
 
 #include "common/status.h"
 
+#include "apply/lease/lease_book.h"
 #include "apply/mvcc/conf_state.h"
 #include "apply/mvcc/view.h"
 
@@ -34,6 +35,7 @@ enum { MVCC_ANSWER_LIMIT = 128 << 20 };
 
 struct mvcc_counts {
     uint64_t puts, deletes, txns, ranges, put_bytes;
+    uint64_t leases_granted, leases_revoked;
 };
 
 /*
@@ -65,11 +67,14 @@ struct mvcc {
     int64_t revision;     /* current; 1 in an empty store */
     int64_t compacted;    /* -1: none yet */
     struct conf_state conf_state;
+    struct lease_book leases;
 
     /* The running entry. */
     bool changed;               /* it took the next revision */
     uint32_t next_sub;          /* of that revision */
-    uint64_t large_delete_keys; /* a DeleteRange of more is written in parts */
+    uint64_t large_delete_keys; /* a DeleteRange or LeaseRevoke of more is written in parts */
+    /* The next entry was interrupted by a crash between its parts: the log has records behind `revision`. */
+    bool interrupted;
 
     struct buffer scratch; /* encoding of log records */
     struct buffer result;  /* body of the last outcome */
@@ -118,7 +123,10 @@ uint64_t mvcc_applied_index(struct bytes value);
 
 /* Metadata of the key's newest record, live or tombstone (no value); modified.main 0: never existed. */
 void mvcc_lookup(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct record *record);
-/* Writes a new revision of the key, whose newest record is `older`; record->modified is set here. */
+/*
+ * Writes a new revision of the key, whose newest record is `older`; record->modified is set here. The key
+ * changes from older's lease to the record's: both must exist.
+ */
 void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, const struct record *older,
                  struct record *record);
 /* Put the present value into the batch. */

@@ -1,9 +1,10 @@
 /*
  * record: what the store holds, byte by byte. One key space, prefixes by content:
  *
- *   'c' user key                  the key's current state: metadata, then the value. Deleted keys keep a
- * tombstone. 'h' main be64 sub be32        the log of revisions: metadata, key, value of one change. 'm' name
- * meta data: "applied", "compacted", "conf_state", "format".
+ *   'c' user key             the key's current state: metadata, then the value. Deleted keys keep a
+ * tombstone. 'h' main be64 sub be32   the log of revisions: metadata, key, value of one change. 'k' lease
+ * be64 user key  the key is attached to the lease (lease/lease_book.h). 'l' lease be64           a lease. 'm'
+ * name                 meta data: "applied", "compacted", "conf_state", "format".
  *
  * Both kinds of record link to the key's previous revision in the log, so that a read at an old revision
  * walks back from the current state. Metadata are varints (a typical head takes 8 to 12 bytes).
@@ -32,6 +33,8 @@ enum {
     LOG_KEY_LENGTH = 13,
     PREFIX_CURRENT = 'c',
     PREFIX_LOG = 'h',
+    PREFIX_ATTACHMENT = 'k',
+    PREFIX_LEASE = 'l',
     PREFIX_META = 'm',
 };
 

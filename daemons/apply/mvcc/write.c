@@ -1,9 +1,4 @@
-/*
- * write: see write.h.
- *
- * Leases are not served by this release, so no lease exists: a put that names one is refused with etcd's
- * "requested lease not found".
- */
+/* write: see write.h. */
 #include "apply/mvcc/write.h"
 
 #include "common/wire.h"
@@ -22,8 +17,12 @@ static bool finds_what_it_keeps(struct mvcc *mvcc, const struct put_request *req
     return (!request->ignore_value && !request->ignore_lease) || key_is_live(mvcc, request->key);
 }
 
+static bool lease_is_missing(const struct mvcc *mvcc, const struct put_request *request) {
+    return request->lease != 0 && lease_book_find(&mvcc->leases, request->lease) == NULL;
+}
+
 uint16_t put_check(struct mvcc *mvcc, const struct put_request *request) {
-    if (request->lease != 0)
+    if (lease_is_missing(mvcc, request))
         return STATUS_LEASE_NOT_FOUND;
     return finds_what_it_keeps(mvcc, request) ? STATUS_OK : STATUS_KEY_NOT_FOUND;
 }
@@ -31,7 +30,7 @@ uint16_t put_check(struct mvcc *mvcc, const struct put_request *request) {
 uint16_t put_check_in_txn(struct mvcc *mvcc, const struct put_request *request) {
     if (!finds_what_it_keeps(mvcc, request))
         return STATUS_KEY_NOT_FOUND;
-    return request->lease != 0 ? STATUS_LEASE_NOT_FOUND : STATUS_OK;
+    return lease_is_missing(mvcc, request) ? STATUS_LEASE_NOT_FOUND : STATUS_OK;
 }
 
 /* The record that follows `older` (which may be a tombstone, or nothing). */
@@ -67,7 +66,7 @@ void put_run(struct mvcc *mvcc, const struct put_request *request) {
     view_release(&view, &found);
 }
 
-static void delete_key(struct mvcc *mvcc, struct bytes key, const struct record *older) {
+void delete_key(struct mvcc *mvcc, struct bytes key, const struct record *older) {
     struct record tombstone = {.previous = older->modified, .tombstone = true};
     mvcc_change(mvcc, key, key_hash(key, mvcc->hash_seed), older, &tombstone);
     mvcc->counts.deletes++;

@@ -12,6 +12,9 @@ uint16_t put_check_in_txn(struct mvcc *mvcc, const struct put_request *request);
 /* Runs a checked put; appends a PutResponse without header to the result. */
 void put_run(struct mvcc *mvcc, const struct put_request *request);
 
+/* Deletes a live key, whose newest record is `older`. */
+void delete_key(struct mvcc *mvcc, struct bytes key, const struct record *older);
+
 /*
  * Runs; appends a DeleteRangeResponse without header. parts: it is the whole entry, so that it may be written
  * in parts if it is large.

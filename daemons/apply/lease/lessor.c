@@ -1,0 +1,318 @@
+/* lessor: see lessor.h. All leases are in the heap, whoever leads; only a primary looks at it. */
+#include "apply/lease/lessor.h"
+
+#include <stdlib.h>
+
+#include "common/request.h"
+#include "common/wire.h"
+
+#include "apply/lease/checkpoint_sweep.h"
+#include "apply/lease/expiry_heap.h"
+
+enum {
+    SECOND_US = 1000000,
+    ELECTION_US = SECOND_US,
+    RETRY_US = 2 * SECOND_US,
+    STEPS = 4000, /* leases looked at in a round */
+    /* Revocations under way: so many leases, and so many keys (with one for the lease itself). */
+    WINDOW_LEASES = 64,
+    WINDOW_FIRST = 200,
+    WINDOW_LEAST = 64,
+    WINDOW_MOST = 2000,
+    WINDOW_STEP = 16,
+    ROUND_SHORT_US = 1000,
+    ROUND_LONG_US = 2000,
+};
+enum { REQUEST_ID = 1 };
+
+struct lessor {
+    struct lessor_options options;
+    struct lease_book *book;
+    struct expiry_heap heap;
+    uint64_t now_us;
+
+    bool leads; /* as told */
+    uint64_t leads_term;
+    bool primary;
+    uint64_t term; /* of the last time as primary; 0: never */
+
+    size_t revoking; /* leases whose revocation is under way */
+    uint64_t revoking_cost;
+    uint64_t window;
+    bool window_full;  /* since the last change of the window */
+    bool revoked_some; /* in the present round */
+    bool busy, moved;
+
+    struct checkpoint_sweep sweep;
+    struct checkpoint_list clears;
+    struct buffer body, request;
+    struct lessor_counts counts;
+};
+
+static uint64_t later(uint64_t now_us, int64_t seconds) {
+    return now_us + (uint64_t)seconds * SECOND_US; /* TTLs are below 2^34: it cannot overflow */
+}
+
+/* --- what entries tell --- */
+
+static void granted(void *context, struct lease *lease) {
+    struct lessor *lessor = context;
+    expiry_heap_add(&lessor->heap, lease, 0); /* its time begins with the end of the round */
+}
+
+static void revoked(void *context, struct lease *lease) {
+    struct lessor *lessor = context;
+    expiry_heap_remove(&lessor->heap, lease);
+    lessor->moved |= lease->clock.awaited;
+    lessor->revoked_some = true;
+    if (lease->clock.cost == 0)
+        return;
+    lessor->revoking--;
+    lessor->revoking_cost -= lease->clock.cost;
+}
+
+/* A cleared checkpoint means that somebody renewed the lease: perhaps at a primary that is gone. */
+static void checkpointed(void *context, struct lease *lease) {
+    struct lessor *lessor = context;
+    if (lease->remaining != 0)
+        return;
+    lease->clock.cleared_us = 0;
+    lessor->moved |= lease->clock.awaited;
+    uint64_t expiry_us = later(lessor->now_us, lease->ttl);
+    if (lease->clock.cost == 0 && lease->clock.expiry_us != 0 && lease->clock.expiry_us < expiry_us)
+        lease->clock.expiry_us = expiry_us;
+}
+
+/* --- life --- */
+
+static void each_lease(struct lessor *lessor, void (*visit)(struct lessor *, struct lease *)) {
+    for (size_t i = 0; i < lessor->book->slot_count; i++) {
+        if (lessor->book->slots[i] != NULL)
+            visit(lessor, lessor->book->slots[i]);
+    }
+}
+
+static void take_lease(struct lessor *lessor, struct lease *lease) {
+    granted(lessor, lease);
+}
+
+struct lessor *lessor_new(const struct lessor_options *options) {
+    struct lessor *lessor = must_zalloc(sizeof *lessor);
+    lessor->options = *options;
+    if (lessor->options.election_us == 0)
+        lessor->options.election_us = ELECTION_US;
+    lessor->book = options->book;
+    lessor->window = WINDOW_FIRST;
+    lessor->book->observer = (struct lease_observer){
+        .context = lessor, .granted = granted, .revoked = revoked, .checkpointed = checkpointed};
+    each_lease(lessor, take_lease);
+    return lessor;
+}
+
+void lessor_free(struct lessor *lessor) {
+    lessor->book->observer = (struct lease_observer){0};
+    expiry_heap_free(&lessor->heap);
+    checkpoint_list_free(&lessor->clears);
+    checkpoint_sweep_free(&lessor->sweep);
+    buffer_free(&lessor->body);
+    buffer_free(&lessor->request);
+    free(lessor);
+}
+
+/* --- leading --- */
+
+void lessor_lead(struct lessor *lessor, bool leads, uint64_t term) {
+    lessor->leads = leads;
+    lessor->leads_term = term;
+}
+
+static void extend(struct lessor *lessor, struct lease *lease) {
+    int64_t seconds = lease->remaining > 0 ? lease->remaining : lease->ttl;
+    lease->clock.expiry_us = later(lessor->now_us, seconds) + lessor->options.election_us;
+    lease->clock.cost = 0;
+    lease->clock.cleared_us = 0;
+    expiry_heap_move(&lessor->heap, lease, lease->clock.expiry_us);
+}
+
+/* Again in the same term (the link was away): nobody else can have led, and the clocks went on. */
+static void take_lead(struct lessor *lessor) {
+    lessor->primary = lessor->moved = true;
+    if (lessor->term == lessor->leads_term)
+        return;
+    lessor->term = lessor->leads_term;
+    lessor->revoking = 0;
+    lessor->revoking_cost = 0;
+    each_lease(lessor, extend);
+    checkpoint_list_clear(&lessor->clears);
+    checkpoint_sweep_begin(&lessor->sweep, lessor->now_us);
+}
+
+/* --- proposing --- */
+
+static bool propose(struct lessor *lessor, uint32_t number, struct bytes body) {
+    struct internal_request request = {.number = number, .body = body};
+    lessor->request.length = 0;
+    internal_request_encode(&lessor->request, &request);
+    return lessor->options.propose(lessor->options.context, lessor->term, buffer_bytes(&lessor->request));
+}
+
+static bool propose_revocation(struct lessor *lessor, const struct lease *lease) {
+    lessor->body.length = 0;
+    wire_put_int64(&lessor->body, REQUEST_ID, lease->id);
+    return propose(lessor, INTERNAL_LEASE_REVOKE, buffer_bytes(&lessor->body));
+}
+
+static bool window_admits(const struct lessor *lessor, const struct lease *lease) {
+    return lessor->revoking == 0 ||
+           (lessor->revoking < WINDOW_LEASES && lessor->revoking_cost + lease->keys + 1 <= lessor->window);
+}
+
+/* False: not now. The heap then brings it again when its execution is overdue. */
+static bool revoke(struct lessor *lessor, struct lease *lease) {
+    bool again = lease->clock.cost != 0;
+    if (!again && !window_admits(lessor, lease)) {
+        lessor->window_full = true;
+        return false;
+    }
+    if (!propose_revocation(lessor, lease))
+        return false;
+    expiry_heap_move(&lessor->heap, lease, lessor->now_us + RETRY_US);
+    if (again)
+        return true;
+    lease->clock.cost = lease->keys + 1;
+    lessor->revoking++;
+    lessor->revoking_cost += lease->clock.cost;
+    lessor->counts.expired++;
+    return true;
+}
+
+/* The lease first in the heap is due: it is new, it was renewed, or it has expired. */
+static bool look_at(struct lessor *lessor, struct lease *lease) {
+    struct lease_clock *clock = &lease->clock;
+    if (clock->expiry_us == 0)
+        clock->expiry_us = later(lessor->now_us, lease->ttl);
+    if (clock->expiry_us <= lessor->now_us)
+        return revoke(lessor, lease);
+    expiry_heap_move(&lessor->heap, lease, clock->expiry_us);
+    return true;
+}
+
+static void look_at_due(struct lessor *lessor) {
+    const struct expiry_entry *first = NULL;
+    unsigned steps = 0;
+    while ((first = expiry_heap_first(&lessor->heap)) != NULL && first->at_us <= lessor->now_us) {
+        if (first->at_us != 0 && ++steps > STEPS) {
+            lessor->busy = true;
+            return;
+        }
+        if (!look_at(lessor, first->lease))
+            return;
+    }
+}
+
+void lessor_advance(struct lessor *lessor, uint64_t now_us) {
+    lessor->now_us = now_us;
+    lessor->busy = false;
+    if (lessor->leads && (!lessor->primary || lessor->term != lessor->leads_term))
+        take_lead(lessor);
+    lessor->primary = lessor->leads;
+    if (!lessor->primary)
+        return;
+    look_at_due(lessor);
+    if (checkpoint_sweep_run(&lessor->sweep, lessor->book, now_us) &&
+        propose(lessor, INTERNAL_LEASE_CHECKPOINT, checkpoint_list_body(&lessor->sweep.list)))
+        checkpoint_sweep_proposed(&lessor->sweep);
+}
+
+bool lessor_is_busy(const struct lessor *lessor) {
+    return lessor->busy;
+}
+
+/* As TCP does it: a long round takes a quarter of the window away, short ones give it back slowly. */
+void lessor_took(struct lessor *lessor, uint64_t round_us) {
+    if (!lessor->revoked_some)
+        return;
+    lessor->revoked_some = false;
+    if (round_us > ROUND_LONG_US) {
+        lessor->window -= lessor->window / 4;
+        if (lessor->window < WINDOW_LEAST)
+            lessor->window = WINDOW_LEAST;
+    } else if (round_us < ROUND_SHORT_US && lessor->window_full) {
+        lessor->window += WINDOW_STEP;
+        if (lessor->window > WINDOW_MOST)
+            lessor->window = WINDOW_MOST;
+    }
+    lessor->window_full = false;
+}
+
+/* --- requests --- */
+
+static enum lease_answer wait_for(struct lease *lease) {
+    lease->clock.awaited = true;
+    return LEASE_WAIT;
+}
+
+/* A renewal undoes a checkpoint through the log first; when that gets lost, again. */
+static void clear_checkpoint(struct lessor *lessor, struct lease *lease) {
+    bool under_way = lease->clock.cleared_us != 0 && lessor->now_us - lease->clock.cleared_us < RETRY_US;
+    if (!under_way && checkpoint_list_add(&lessor->clears, lease->id, 0))
+        lease->clock.cleared_us = lessor->now_us;
+}
+
+enum lease_answer lessor_renew(struct lessor *lessor, int64_t id, int64_t *ttl) {
+    if (!lessor->primary)
+        return LEASE_WAIT;
+    struct lease *lease = lease_book_find(lessor->book, id);
+    if (lease == NULL)
+        return LEASE_UNKNOWN;
+    if (lease->clock.expiry_us <= lessor->now_us)
+        return wait_for(lease);
+    if (lease->remaining != 0) {
+        clear_checkpoint(lessor, lease);
+        return wait_for(lease);
+    }
+    lease->clock.expiry_us = later(lessor->now_us, lease->ttl);
+    lessor->counts.renewed++;
+    *ttl = lease->ttl;
+    return LEASE_ANSWERED;
+}
+
+enum lease_answer lessor_time_to_live(struct lessor *lessor, int64_t id, struct lease_life *life) {
+    if (!lessor->primary)
+        return LEASE_WAIT;
+    const struct lease *lease = lease_book_find(lessor->book, id);
+    if (lease == NULL)
+        return LEASE_UNKNOWN;
+    *life =
+        (struct lease_life){.ttl = ((int64_t)lease->clock.expiry_us - (int64_t)lessor->now_us) / SECOND_US,
+                            .granted = lease->ttl,
+                            .keys = lease->keys};
+    return LEASE_ANSWERED;
+}
+
+void lessor_list(const struct lessor *lessor, struct buffer *out) {
+    buffer_reserve(out, lessor->book->count * sizeof(struct lease_expiry));
+    for (size_t i = 0; i < lessor->book->slot_count; i++) {
+        const struct lease *lease = lessor->book->slots[i];
+        if (lease == NULL)
+            continue;
+        struct lease_expiry expiry = {.at_us = lease->clock.expiry_us, .id = lease->id};
+        buffer_append(out, &expiry, sizeof expiry);
+    }
+}
+
+bool lessor_moved(struct lessor *lessor) {
+    bool moved = lessor->moved;
+    lessor->moved = false;
+    return moved;
+}
+
+void lessor_finish(struct lessor *lessor) {
+    if (lessor->primary && lessor->clears.count > 0 &&
+        propose(lessor, INTERNAL_LEASE_CHECKPOINT, checkpoint_list_body(&lessor->clears)))
+        checkpoint_list_clear(&lessor->clears);
+}
+
+struct lessor_counts lessor_counts(const struct lessor *lessor) {
+    return lessor->counts;
+}
