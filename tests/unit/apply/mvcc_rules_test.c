@@ -639,7 +639,7 @@ static void test_duplicate_keys_are_survived(void **state) {
 static void test_kinds_of_later_releases(void **state) {
     struct world *world = *state;
     struct buffer body = {0};
-    assert_int_equal(execute(world, INTERNAL_LEASE_GRANT, &body), STATUS_UNIMPLEMENTED);
+    assert_int_equal(execute(world, INTERNAL_ALARM, &body), STATUS_UNIMPLEMENTED);
     assert_int_equal(execute(world, 1234, &body), STATUS_UNIMPLEMENTED);
 }
 

@@ -52,4 +52,23 @@ static inline void encode_compare(struct buffer *out, const struct compare *comp
     wire_put_bytes(out, 64, compare->range_end);
 }
 
+/* LeaseGrantRequest; of LeaseRevoke, KeepAlive and TimeToLive: id and keys. */
+static inline void encode_lease_grant(struct buffer *out, int64_t id, int64_t ttl) {
+    wire_put_int64(out, 1, ttl);
+    wire_put_int64(out, 2, id);
+}
+
+static inline void encode_lease(struct buffer *out, int64_t id, bool keys) {
+    wire_put_int64(out, 1, id);
+    wire_put_bool(out, 2, keys);
+}
+
+/* One more element of a LeaseCheckpointRequest. */
+static inline void encode_lease_checkpoint(struct buffer *out, int64_t id, int64_t remaining) {
+    size_t message = wire_begin_message(out, 1);
+    wire_put_int64(out, 1, id);
+    wire_put_int64(out, 2, remaining);
+    wire_end_message(out, message);
+}
+
 #endif
