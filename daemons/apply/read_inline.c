@@ -198,7 +198,7 @@ static void start_history(struct reads *reads, const struct read *read,
         reads_refuse(reads, read->id, STATUS_UNDECODABLE);
         return;
     }
-    struct apply_job *job = make_job(reads, read, JOB_HISTORY);
+    struct apply_job *job = job_of_read(reads, read, JOB_HISTORY);
     buffer_free(&job->body);
     job->history = history;
     job_make_ready(reads, job);

@@ -21,7 +21,7 @@ struct world {
     struct mvcc mvcc;
     struct lessor *lessor;
     uint64_t now_us;
-    bool refuse; /* proposals */
+    bool refuse;                       /* proposals */
     struct bytes proposals[PROPOSALS]; /* not executed yet; owned */
     uint64_t terms[PROPOSALS];
     size_t proposed, executed;
@@ -38,10 +38,8 @@ static bool propose(void *context, uint64_t term, struct bytes request) {
 }
 
 static void open_lessor(struct world *world) {
-    world->lessor = lessor_new(&(struct lessor_options){.book = &world->mvcc.leases,
-                                                        .election_us = ELECTION,
-                                                        .propose = propose,
-                                                        .context = world});
+    world->lessor = lessor_new(&(struct lessor_options){
+        .book = &world->mvcc.leases, .election_us = ELECTION, .propose = propose, .context = world});
 }
 
 static int setup(void **state) {
@@ -367,7 +365,8 @@ static void test_window_follows_the_rounds(void **state) {
     assert_true(most > 20 && most <= 64);
 }
 
-/* All are due in the heap, all were renewed: looking at them is spread over rounds, and keeps none back long. */
+/* All are due in the heap, all were renewed: looking at them is spread over rounds, and keeps none back long.
+ */
 static void test_many_renewed_at_once(void **state) {
     struct world *world = *state;
     lead(world, 3);
