@@ -9,7 +9,6 @@
 #include "ops/load/loop.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +53,6 @@ struct worker {
 
 static pthread_barrier_t barrier;
 static atomic_ullong progress_count;
-static atomic_bool interrupted;
 
 static void on_message(struct grpc_call *call, struct bytes message);
 
@@ -207,7 +205,7 @@ static void run_phase(struct worker *worker) {
     for (;;) {
         uint64_t now = loop_now_ns();
         bool over = worker->budget == 0 || (worker->phase == PHASE_MEASURE && now >= worker->end_ns) ||
-                    atomic_load_explicit(&interrupted, memory_order_relaxed);
+                    loop_interrupted();
         if (no_server(worker, now))
             return;
         if (over && !worker->stopping) {
@@ -335,17 +333,6 @@ static void *progress_main(void *unused) {
     return NULL;
 }
 
-static void on_signal(int number) {
-    (void)number;
-    atomic_store(&interrupted, true);
-}
-
-static void listen_to_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
 void bench_result_free(struct bench_result *result) {
     windows_free(&result->windows);
     free(result);
@@ -357,7 +344,7 @@ bool bench_run(const struct bench_options *options, struct bench_result *result)
     struct thread_argument *arguments = must_zalloc(options->threads * sizeof *arguments);
     pthread_t progress_thread;
     workload_prepare();
-    listen_to_signals();
+    loop_listen_to_signals();
     pthread_barrier_init(&barrier, NULL, (unsigned)options->threads);
     if (options->progress)
         pthread_create(&progress_thread, NULL, progress_main, NULL);

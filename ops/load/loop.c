@@ -2,6 +2,8 @@
 #include "ops/load/loop.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <time.h>
@@ -16,6 +18,23 @@ uint64_t loop_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+static atomic_bool interrupted;
+
+static void on_signal(int number) {
+    (void)number;
+    atomic_store(&interrupted, true);
+}
+
+void loop_listen_to_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool loop_interrupted(void) {
+    return atomic_load_explicit(&interrupted, memory_order_relaxed);
 }
 
 static void on_down(struct grpc_connection *connection) {

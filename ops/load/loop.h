@@ -27,4 +27,8 @@ void loop_destroy(struct loop *loop);
 
 uint64_t loop_now_ns(void);
 
+/* From the first call on, SIGINT and SIGTERM do not end the program but make loop_interrupted true. */
+void loop_listen_to_signals(void);
+bool loop_interrupted(void);
+
 #endif

@@ -9,6 +9,8 @@
  */
 #include "common/bytes.h"
 #include "ops/load/bench.h"
+#include "ops/load/expiry.h"
+#include "ops/load/fanout.h"
 #include "ops/load/report.h"
 #include "ops/load/tagged.h"
 
@@ -34,11 +36,20 @@ static const char usage[] =
     "  --first-key N       number of the first key (0)\n"
     "  --key-prefix P      (/load/)    --key-size B  bytes of a key (24)\n"
     "  --value-size B      bytes of a value (256)\n"
-    "  --ttl S             of leases (3600)\n"
+    "  --ttl S             of leases (3600; --expiry: 60)\n"
     "  --prefill           first write every key once, in order (keepalive: grant every lease)\n"
     "  --prefill-only      do only that\n"
     "  --json              result as one JSON object\n"
     "  --progress          answers per second on standard error\n"
+    "\n"
+    "  --fanout KIND       puts and watchers. keys: watcher i watches key i; prefix: all watch all keys;\n"
+    "                      hold: as keys, without puts, until SIGTERM. --connections x --streams puts are\n"
+    "                      outstanding, each until all its events have arrived\n"
+    "  --watchers N        (1000)    --watch-connections K  (100)    --watch-streams S  on each (1)\n"
+    "  --prev-kv           they ask for previous values\n"
+    "\n"
+    "  --expiry L          L leases with keys, attached, renewed once and left to expire: how late they do\n"
+    "  --keys-each M       of a lease (10)    --spread S  the renewals, and so the ends, take so long (10)\n"
     "\n"
     "  --tagged LOG        fault campaign client: commands on standard input, events on standard output,\n"
     "                      what was acknowledged into LOG\n"
@@ -53,17 +64,22 @@ static struct command {
     size_t endpoint_count;
     struct bench_options bench;
     struct tagged_options tagged;
+    struct fanout_options fanout;
+    const char *fanout_name;
+    struct expiry_options expiry;
     const char *endpoint_list, *workload_name;
     double reads;
+    uint64_t ttl_s; /* 0: not given */
     bool json, help;
 } command = {
-    .bench =
-        {.threads = 1,
-         .connections = 10,
-         .streams = 10,
-         .duration_s = 10,
-         .workload = {.prefix = "/load/", .key_size = 24, .value_size = 256, .keys = 100000, .ttl_s = 3600}},
+    .bench = {.threads = 1,
+              .connections = 10,
+              .streams = 10,
+              .duration_s = 10,
+              .workload = {.prefix = "/load/", .key_size = 24, .value_size = 256, .keys = 100000}},
     .tagged = {.writers = 64, .readers = 8, .gap_us = 50000, .timeout_us = 10000000},
+    .fanout = {.watchers = 1000, .watch_connections = 100, .watch_streams = 1},
+    .expiry = {.keys_each = 10, .spread_s = 10, .prefix = "/lease/"},
     .workload_name = "put",
     .reads = 0.8,
 };
@@ -91,11 +107,19 @@ static const struct setting {
     {"key-prefix", TEXT, &command.bench.workload.prefix},
     {"key-size", SIZE, &command.bench.workload.key_size},
     {"value-size", SIZE, &command.bench.workload.value_size},
-    {"ttl", COUNT, &command.bench.workload.ttl_s},
+    {"ttl", COUNT, &command.ttl_s},
     {"prefill", FLAG, &command.bench.prefill},
     {"prefill-only", FLAG, &command.bench.prefill_only},
     {"json", FLAG, &command.json},
     {"progress", FLAG, &command.bench.progress},
+    {"fanout", TEXT, &command.fanout_name},
+    {"watchers", SIZE, &command.fanout.watchers},
+    {"watch-connections", SIZE, &command.fanout.watch_connections},
+    {"watch-streams", SIZE, &command.fanout.watch_streams},
+    {"prev-kv", FLAG, &command.fanout.previous},
+    {"expiry", SIZE, &command.expiry.leases},
+    {"keys-each", SIZE, &command.expiry.keys_each},
+    {"spread", NUMBER, &command.expiry.spread_s},
     {"tagged", TEXT, &command.tagged.log_path},
     {"writers", SIZE, &command.tagged.writers},
     {"readers", SIZE, &command.tagged.readers},
@@ -194,6 +218,7 @@ static void resolve_workload(void) {
 static int measure(void) {
     struct bench_options *bench = &command.bench;
     bench->prefill = bench->prefill || bench->prefill_only;
+    bench->workload.ttl_s = command.ttl_s > 0 ? command.ttl_s : 3600;
     resolve_workload();
     if (!workload_valid(&bench->workload))
         refuse("keys do not fit", "raise --key-size or lower --keys");
@@ -211,6 +236,47 @@ static int measure(void) {
     return failed ? 1 : 0;
 }
 
+static int fan_out(void) {
+    static const char *const kinds[] = {"keys", "prefix", "hold"};
+    struct fanout_options *fanout = &command.fanout;
+    const struct bench_options *bench = &command.bench;
+    unsigned kind = 0;
+    while (kind < 3 && strcmp(command.fanout_name, kinds[kind]) != 0)
+        kind++;
+    if (kind == 3)
+        refuse("unknown kind of --fanout", command.fanout_name);
+    fanout->kind = (enum fanout_kind)kind;
+    fanout->endpoints = command.endpoints;
+    fanout->endpoint_count = command.endpoint_count;
+    fanout->connections = bench->connections;
+    fanout->streams = bench->streams;
+    fanout->rate = bench->rate;
+    fanout->warmup_s = bench->warmup_s;
+    fanout->duration_s = bench->duration_s;
+    fanout->workload = bench->workload;
+    fanout->json = command.json;
+    if (!workload_valid(&fanout->workload) || fanout->workload.value_size < 16)
+        refuse("keys or values do not fit", "see --key-size, --value-size (at least 16), --keys");
+    if (fanout->watchers == 0 || fanout->watch_connections * fanout->watch_streams == 0 ||
+        fanout->connections * fanout->streams == 0)
+        refuse("--fanout", "needs watchers, connections and streams");
+    return fanout_run(fanout) ? 0 : 1;
+}
+
+static int expire(void) {
+    struct expiry_options *expiry = &command.expiry;
+    expiry->endpoints = command.endpoints;
+    expiry->endpoint_count = command.endpoint_count;
+    expiry->ttl_s = command.ttl_s > 0 ? command.ttl_s : 60;
+    expiry->connections = command.bench.connections;
+    expiry->streams = command.bench.streams;
+    expiry->json = command.json;
+    if (expiry->keys_each == 0 || expiry->keys_each > EXPIRY_KEYS_LIMIT ||
+        expiry->connections * expiry->streams == 0)
+        refuse("--expiry", "needs 1 to 128 keys each, connections and streams");
+    return expiry_run(expiry) ? 0 : 1;
+}
+
 int main(int argc, char **argv) {
     read_options(argc, argv);
     if (command.help) {
@@ -218,6 +284,10 @@ int main(int argc, char **argv) {
         return 0;
     }
     read_endpoints();
+    if (command.fanout_name != NULL)
+        return fan_out();
+    if (command.expiry.leases > 0)
+        return expire();
     if (command.tagged.log_path == NULL)
         return measure();
     if (command.tagged.writers == 0)

@@ -34,9 +34,8 @@ static struct histogram *all_latencies(const struct bench_result *result) {
     return all;
 }
 
-static void text_latency(FILE *out, const char *name, const struct histogram *latency,
-                         const struct bench_result *result) {
-    fprintf(out, "%-13s %9.0f req/s  mean %8.1f us", name, rate_of(result->elapsed_s, latency->count),
+void report_text_latency(FILE *out, const char *name, const struct histogram *latency, double elapsed_s) {
+    fprintf(out, "%-13s %9.0f req/s  mean %8.1f us", name, rate_of(elapsed_s, latency->count),
             microseconds(histogram_mean(latency)));
     for (unsigned i = 0; i < QUANTILES; i++)
         fprintf(out, "  %s %.1f", quantiles[i].name,
@@ -52,10 +51,11 @@ void report_text(FILE *out, const struct bench_options *options, const struct be
         struct histogram *all = all_latencies(result);
         fprintf(out, "measured      %llu requests in %.2f s, %llu answered in all\n",
                 (unsigned long long)all->count, result->elapsed_s, (unsigned long long)result->completed);
-        text_latency(out, "all", all, result);
+        report_text_latency(out, "all", all, result->elapsed_s);
         for (unsigned operation = 0; operation < OPERATION_COUNT; operation++)
             if (result->latency[operation].count > 0 && result->latency[operation].count < all->count)
-                text_latency(out, operation_names[operation], &result->latency[operation], result);
+                report_text_latency(out, operation_names[operation], &result->latency[operation],
+                                    result->elapsed_s);
         free(all);
     }
     for (size_t i = 0; i < result->windows.count; i++)
@@ -71,7 +71,7 @@ void report_text(FILE *out, const struct bench_options *options, const struct be
         fprintf(out, "connections   lost or refused %llu times\n", (unsigned long long)result->dropped);
 }
 
-static void json_latency(FILE *out, const struct histogram *latency, double elapsed_s) {
+void report_json_latency(FILE *out, const struct histogram *latency, double elapsed_s) {
     fprintf(out, "{\"count\": %llu, \"rate\": %.2f, \"mean\": %.3f", (unsigned long long)latency->count,
             rate_of(elapsed_s, latency->count), microseconds(histogram_mean(latency)));
     for (unsigned i = 0; i < QUANTILES; i++)
@@ -84,7 +84,7 @@ static void json_windows(FILE *out, const struct bench_options *options, const s
     fprintf(out, ", \"began_s\": %.3f, \"window_s\": %g, \"windows\": [", result->began_s, options->window_s);
     for (size_t i = 0; i < result->windows.count; i++) {
         fprintf(out, "%s", i == 0 ? "" : ", ");
-        json_latency(out, &result->windows.list[i], options->window_s);
+        report_json_latency(out, &result->windows.list[i], options->window_s);
     }
     fprintf(out, "]");
 }
@@ -96,12 +96,12 @@ void report_json(FILE *out, const struct bench_options *options, const struct be
             result->prefill_s);
     fprintf(out, "\"connections\": %zu, \"streams\": %zu, \"dropped\": %llu, \"latency_us\": {\"all\": ",
             options->connections, options->streams, (unsigned long long)result->dropped);
-    json_latency(out, all, result->elapsed_s);
+    report_json_latency(out, all, result->elapsed_s);
     for (unsigned operation = 0; operation < OPERATION_COUNT; operation++) {
         if (result->latency[operation].count == 0)
             continue;
         fprintf(out, ", \"%s\": ", operation_names[operation]);
-        json_latency(out, &result->latency[operation], result->elapsed_s);
+        report_json_latency(out, &result->latency[operation], result->elapsed_s);
     }
     fprintf(out, "}, \"errors\": {");
     const char *separator = "";
