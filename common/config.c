@@ -65,7 +65,7 @@ static const struct field fields[] = {
     FIELD("metrics-extensive", FIELD_BOOL, metrics_extensive, "false"),
     FIELD("log-level", FIELD_TEXT, log_level, "info"),
     FIELD("auto-compaction-mode", FIELD_TEXT, auto_compaction_mode, "periodic"),
-    FIELD("auto-compaction-retention", FIELD_TEXT, auto_compaction_retention, "0"),
+    FIELD("auto-compaction-retention", FIELD_UINT64, auto_compaction_retention, "0"),
 };
 enum { FIELD_COUNT = sizeof fields / sizeof *fields, FILE_LIMIT = 1 << 20, ERROR_SIZE = 256 };
 

@@ -46,14 +46,15 @@ struct config {
     uint64_t cache_bytes;        /* RocksDB block cache, 64 MiB */
     uint64_t memtable_bytes;     /* RocksDB write buffer, 32 MiB */
     /* switches */
-    bool pre_vote;          /* true */
-    bool strict_reconfig;   /* true */
-    bool unsafe_no_fsync;   /* false */
-    bool enable_gateway;    /* true */
-    bool bus_trace;         /* false */
-    bool metrics_extensive; /* false */
-    char *log_level;        /* info */
-    char *auto_compaction_mode, *auto_compaction_retention;
+    bool pre_vote;                      /* true */
+    bool strict_reconfig;               /* true */
+    bool unsafe_no_fsync;               /* false */
+    bool enable_gateway;                /* true */
+    bool bus_trace;                     /* false */
+    bool metrics_extensive;             /* false */
+    char *log_level;                    /* info */
+    char *auto_compaction_mode;         /* periodic, revision */
+    uint64_t auto_compaction_retention; /* milliseconds or revisions, as the mode says; 0: off */
 };
 
 void config_set_defaults(struct config *config);

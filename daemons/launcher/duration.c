@@ -2,6 +2,7 @@
 #include "launcher/duration.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ static bool take_unit(const char **text, double *nanoseconds) {
 
 bool duration_parse(const char *text, uint64_t *milliseconds) {
     double total = 0;
+    text += *text == '+';
     if (strcmp(text, "0") == 0) {
         *milliseconds = 0;
         return true;
@@ -46,6 +48,47 @@ bool duration_parse(const char *text, uint64_t *milliseconds) {
         return false;
     *milliseconds = (uint64_t)(total / 1e6);
     return true;
+}
+
+static size_t unit_length(const char *text) {
+    return strcspn(text, ".0123456789");
+}
+
+/* What is wrong with the first "1.5h" of *text; NULL: nothing, and *text is behind it. Else it is at the
+ * unit.
+ */
+static const char *amount_fault(const char **text) {
+    static const char digits[] = "0123456789";
+    double nanoseconds = 0;
+    size_t whole = strspn(*text, digits);
+    bool dot = (*text)[whole] == '.';
+    size_t fraction = dot ? strspn(*text + whole + 1, digits) : 0;
+    *text += whole + dot + fraction;
+    size_t unit = unit_length(*text);
+    const char *end = *text;
+    if (whole + fraction == 0)
+        return "invalid";
+    if (unit == 0)
+        return "missing unit in";
+    if (!take_unit(&end, &nanoseconds) || end != *text + unit)
+        return "unknown unit";
+    *text = end;
+    return NULL;
+}
+
+const char *duration_error(const char *text, char error[160]) {
+    const char *at = text + (*text == '+' || *text == '-');
+    const char *fault = *at == '\0' ? "invalid" : NULL;
+    while (fault == NULL && *at != '\0')
+        fault = amount_fault(&at);
+    if (fault == NULL) /* Go takes it */
+        snprintf(error, 160, "duration \"%.60s\" is %s", text, *text == '-' ? "negative" : "too long");
+    else if (strcmp(fault, "unknown unit") == 0)
+        snprintf(error, 160, "time: %s \"%.*s\" in duration \"%.60s\"", fault, (int)unit_length(at), at,
+                 text);
+    else
+        snprintf(error, 160, "time: %s duration \"%.60s\"", fault, text);
+    return error;
 }
 
 bool boolean_parse(const char *text, bool *value) {

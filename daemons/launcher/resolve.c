@@ -246,24 +246,44 @@ static bool resolve_quota(struct resolving *r) {
     return set_number(r, "quota-bytes", bytes < 0 ? INT64_MAX : (uint64_t)bytes);
 }
 
+/* A bare number means hours, or revisions. */
+static bool resolve_retention(struct resolving *r, bool revision) {
+    static const uint64_t hour_ms = 3600000;
+    const char *text = resolve_text(r->settings, "auto-compaction-retention");
+    int64_t number = 0;
+    uint64_t milliseconds = 0;
+    char why[160];
+    if (*text == '\0')
+        text = "0";
+    if (number_parse(text + (*text == '+'), &number) && number >= 0) {
+        if (!revision && (uint64_t)number > INT64_MAX / 1000000 / hour_ms)
+            return FAIL(r, "--auto-compaction-retention: %.100s hours are too many", text);
+        return set_number(r, "auto-compaction-retention", (uint64_t)number * (revision ? 1 : hour_ms));
+    }
+    if (!duration_parse(text, &milliseconds))
+        return FAIL(r, "error parsing CompactionRetention: %s", duration_error(text, why));
+    if (revision)
+        return FAIL(r, "--auto-compaction-retention=%.100s: a number of revisions is needed", text);
+    return set_number(r, "auto-compaction-retention", milliseconds);
+}
+
 static bool resolve_compaction(struct resolving *r) {
     const char *mode = resolve_text(r->settings, "auto-compaction-mode");
-    const char *retention = resolve_text(r->settings, "auto-compaction-retention");
-    int64_t number = 0;
-    uint64_t duration = 0;
     if (*mode == '\0')
-        mode = "periodic";
-    if (*retention == '\0')
-        retention = "0";
+        return FAIL(r, "undefined auto-compaction-mode");
     bool revision = strcmp(mode, "revision") == 0;
     if (!revision && strcmp(mode, "periodic") != 0)
-        return FAIL(r, "unknown auto-compaction-mode \"%.100s\" (periodic, revision)", mode);
-    bool is_number = number_parse(retention, &number) && number >= 0;
-    if (!is_number && (revision || !duration_parse(retention, &duration)))
-        return FAIL(r, "invalid value \"%.100s\" for --auto-compaction-retention", retention);
-    if (is_number ? number > 0 : duration > 0)
-        LOG_WARN("automatic compaction comes with a later release", F_STR("retention", retention));
-    return set(r, "auto-compaction-mode", mode) && set(r, "auto-compaction-retention", retention);
+        return FAIL(r, "unknown auto-compaction-mode \"%.100s\"", mode);
+    return set(r, "auto-compaction-mode", mode) && resolve_retention(r, revision);
+}
+
+/* As etcd: 0 is the default, and no watcher is reported to more often than every 100 ms. */
+static bool resolve_watch(struct resolving *r) {
+    enum { DEFAULT_MS = 600000, LEAST_MS = 100 };
+    uint32_t interval = r->config->watch_progress_interval;
+    if (interval == 0)
+        return set_number(r, "watch-progress-interval", DEFAULT_MS);
+    return interval >= LEAST_MS || set_number(r, "watch-progress-interval", LEAST_MS);
 }
 
 static bool known_gate(const char *name, size_t length) {
@@ -357,6 +377,6 @@ bool resolve(const struct settings *settings, const char *directory, struct conf
     struct resolving r = {.settings = settings, .directory = directory, .config = config, .error = error};
     config_set_defaults(config);
     return take_values(&r) && resolve_directories(&r) && resolve_addresses(&r) && resolve_cluster(&r) &&
-           resolve_quota(&r) && resolve_compaction(&r) && resolve_gates(&r) && resolve_observation(&r) &&
-           check_times_and_limits(&r);
+           resolve_quota(&r) && resolve_compaction(&r) && resolve_watch(&r) && resolve_gates(&r) &&
+           resolve_observation(&r) && check_times_and_limits(&r);
 }

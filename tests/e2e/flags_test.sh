@@ -46,6 +46,11 @@ check "the last one counts" is beta resolved name --name alpha --name=beta
 check "a boolean alone is true" is true resolved unsafe-no-fsync --unsafe-no-fsync
 check "durations become milliseconds" is 90000 resolved watch-progress-interval --watch-progress-notify-interval 1m30s
 check "a former name" is 5000 resolved watch-progress-interval --experimental-watch-progress-notify-interval=5s
+check "hours of retention" is 7200000 resolved auto-compaction-retention --auto-compaction-retention 2
+check "revisions of retention" is 1000 resolved auto-compaction-retention --auto-compaction-mode revision \
+    --auto-compaction-retention 1000
+check "malformed retention" fails 2 'error parsing CompactionRetention: time: unknown unit' \
+    quorate --auto-compaction-retention 1d
 check "data directory follows the name" is "$work/alpha.etcd" resolved data-directory --name alpha
 check "runtime directory" is "$work/d/run" resolved runtime-directory --data-dir d
 check "cluster of one" is "alpha=http://localhost:2380" resolved initial-cluster --name alpha

@@ -98,14 +98,11 @@ static void test_limits(void **state) {
 
 static void test_switches(void **state) {
     (void)state;
-    assert_true(RESOLVE("metrics", "extensive", "log-level", "panic", "auto-compaction-mode", "revision",
-                        "auto-compaction-retention", "1000"));
+    assert_true(RESOLVE("metrics", "extensive", "log-level", "panic"));
     assert_true(config.metrics_extensive);
     assert_string_equal(config.log_level, "error");
     assert_false(RESOLVE("metrics", "all"));
     assert_false(RESOLVE("log-level", "loud"));
-    assert_false(RESOLVE("auto-compaction-mode", "revision", "auto-compaction-retention", "1h"));
-    assert_false(RESOLVE("auto-compaction-mode", "never"));
     assert_true(RESOLVE("feature-gates", "LeaseCheckpoint=true,PriorityRequest=false"));
     assert_false(RESOLVE("feature-gates", "LeaseCheckpoint"));
     assert_false(RESOLVE("feature-gates", "LeaseCheckpoint=perhaps"));
@@ -135,6 +132,59 @@ static void test_durations(void **state) {
     }
 }
 
+static void test_compaction(void **state) {
+    (void)state;
+    static const struct {
+        const char *mode, *retention;
+        uint64_t amount;
+    } good[] = {{"periodic", "0", 0},
+                {"periodic", "", 0},
+                {"periodic", "5", 18000000},
+                {"periodic", "+5", 18000000},
+                {"periodic", "30m", 1800000},
+                {"periodic", "1h0.5s", 3600500},
+                {"revision", "1000000", 1000000},
+                {"revision", "0", 0}};
+    static const struct {
+        const char *mode, *retention, *error;
+    } bad[] = {
+        {"", "1", "undefined auto-compaction-mode"},
+        {"never", "1", "unknown auto-compaction-mode \"never\""},
+        {"periodic", "abc", "error parsing CompactionRetention: time: invalid duration \"abc\""},
+        {"periodic", "-1", "error parsing CompactionRetention: time: missing unit in duration \"-1\""},
+        {"periodic", "1.5", "error parsing CompactionRetention: time: missing unit in duration \"1.5\""},
+        {"periodic", "1h5", "error parsing CompactionRetention: time: missing unit in duration \"1h5\""},
+        {"periodic", "1d", "error parsing CompactionRetention: time: unknown unit \"d\" in duration \"1d\""},
+        {"periodic", "-", "error parsing CompactionRetention: time: invalid duration \"-\""},
+        {"periodic", "-5h", "error parsing CompactionRetention: duration \"-5h\" is negative"},
+        {"revision", "-7", "error parsing CompactionRetention: time: missing unit in duration \"-7\""},
+        {"revision", "1h", "--auto-compaction-retention=1h: a number of revisions is needed"},
+        {"periodic", "9223372036854775807",
+         "--auto-compaction-retention: 9223372036854775807 hours are too many"},
+    };
+    for (unsigned i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(
+            RESOLVE("auto-compaction-mode", good[i].mode, "auto-compaction-retention", good[i].retention));
+        assert_string_equal(config.auto_compaction_mode, good[i].mode);
+        assert_int_equal(config.auto_compaction_retention, good[i].amount);
+    }
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(
+            RESOLVE("auto-compaction-mode", bad[i].mode, "auto-compaction-retention", bad[i].retention));
+        assert_string_equal(error, bad[i].error);
+    }
+}
+
+static void test_watch_progress_interval(void **state) {
+    (void)state;
+    assert_true(RESOLVE("watch-progress-notify-interval", "0"));
+    assert_int_equal(config.watch_progress_interval, 600000);
+    assert_true(RESOLVE("watch-progress-notify-interval", "5ms"));
+    assert_int_equal(config.watch_progress_interval, 100);
+    assert_true(RESOLVE("watch-progress-notify-interval", "5s"));
+    assert_int_equal(config.watch_progress_interval, 5000);
+}
+
 static void test_throttle(void **state) {
     (void)state;
     static const uint64_t waits[] = {0, 100000, 400000, 1600000, 5000000, 5000000};
@@ -157,10 +207,16 @@ static int free_config(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_directories),
-        cmocka_unit_test(test_addresses), cmocka_unit_test(test_cluster),
-        cmocka_unit_test(test_limits),    cmocka_unit_test(test_switches),
-        cmocka_unit_test(test_durations), cmocka_unit_test(test_throttle),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_directories),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_cluster),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_compaction),
+        cmocka_unit_test(test_watch_progress_interval),
+        cmocka_unit_test(test_throttle),
     };
     return cmocka_run_group_tests(tests, NULL, free_config);
 }
