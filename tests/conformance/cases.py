@@ -6,17 +6,38 @@ that a request is refused the way the rule says. `subject_*` hold the server und
 newer than the reference.
 """
 
+from dataclasses import dataclass
+from typing import Callable
+
 from harness import api
-from pair import Mismatch
+from harness.api import Grant, Leases, Revoke, TimeToLive
+from compare import Mismatch
+from leasing import KeepAlivePair
+from watching import SubjectWatch, WatchPair
 
 ALL = []
+PATIENT = ()
+IMPATIENT = ("--heartbeat-interval", "50", "--election-timeout", "250",
+             "--experimental-watch-progress-notify-interval", "100ms")
 
 
-def case(name, initial=False):
-    """Registers a case. initial: needs servers nothing was ever written to."""
+@dataclass(frozen=True)
+class Registered:
+    name: str
+    function: Callable
+    initial: bool
+    flags: tuple
+
+
+def case(name, initial=False, flags=PATIENT):
+    """Registers a case.
+
+    initial: needs servers nothing was ever written to.
+    flags: of both servers. With IMPATIENT ones leases live for a second, and watches report progress in 100 ms.
+    """
 
     def register(function):
-        ALL.append((name, function, initial))
+        ALL.append(Registered(name, function, initial, flags))
         return function
 
     return register
@@ -38,6 +59,17 @@ def txn(compare=(), success=(), failure=()):
 class Case:
     def __init__(self, pair):
         self.pair = pair
+        self._open = []
+
+    def run(self, function):
+        """The case itself; afterwards no stream may have more to say than the case has looked at."""
+        try:
+            function(self)
+            for stream in self._open:
+                stream.quiet()
+        finally:
+            for stream in self._open:
+                stream.close()
 
     @property
     def base(self):
@@ -93,6 +125,51 @@ class Case:
     def keys(self, answer):
         return [kv.key for kv in answer.kvs]
 
+    # --- leases ---
+
+    def grant(self, lease, ttl=1000):
+        return self.ask(Grant(ID=lease, TTL=ttl))
+
+    def revoke(self, lease):
+        return self.ask(Revoke(ID=lease))
+
+    def time_to_live(self, lease, keys=True):
+        return self.ask(TimeToLive(ID=lease, keys=keys))
+
+    def leases(self):
+        """Ids of all leases, in the order of the list."""
+        return [lease.ID for lease in self.ask(Leases()).leases]
+
+    def keep_alive(self):
+        """A stream for keepalives to each server."""
+        return self._opened(KeepAlivePair(self.pair))
+
+    def each(self, function):
+        """For what differs by nature: function(server) for the reference and for the subject."""
+        return [function(server) for server in (self.pair.reference, self.pair.subject)]
+
+    # --- watches ---
+
+    def watch(self, metadata=None):
+        """A Watch stream to each server."""
+        return self._opened(WatchPair(self.pair, metadata))
+
+    def watching(self, key=b"", end=b"", **options):
+        """A Watch stream with one watch on it."""
+        watch = self.watch()
+        created = watch.create(key, end, **options)
+        self.check(not created.canceled, f"the watch is created, not {created.cancel_reason!r}")
+        return watch
+
+    def forget(self, stream):
+        """The case ends without a last look at this stream; it is closed all the same."""
+        self._open.remove(stream)
+        stream.close()
+
+    def _opened(self, stream):
+        self._open.append(stream)
+        return stream
+
     # --- rules newer than the reference ---
 
     def subject_refuses(self, method, request, code, text):
@@ -113,3 +190,7 @@ class Case:
             return None
         parts, end = self.pair.subject.stream(api.RANGE_STREAM, request.SerializeToString())
         return [api.range_stream_part(part) for part in parts], end
+
+    def subject_watch(self):
+        """A Watch stream to the subject alone; None when there is no subject."""
+        return None if self.pair.rules == "none" else self._opened(SubjectWatch(self.pair))

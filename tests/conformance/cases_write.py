@@ -1,8 +1,8 @@
-"""Put, DeleteRange and Compact: etcd-api.md 1.5."""
+"""Put and DeleteRange: etcd-api.md 1.5."""
 
-from harness.api import Compaction, Delete, Put, Range
+from harness.api import Delete, Put, Range
 from cases import case
-from cases_range import ALL_KEYS, COMPACTED, EMPTY_KEY, FUTURE, fill
+from cases_range import ALL_KEYS, EMPTY_KEY, FUTURE, fill
 
 KEY_NOT_FOUND = (3, "etcdserver: key not found")
 VALUE_PROVIDED = (3, "etcdserver: value is provided")
@@ -174,101 +174,9 @@ def _(c):
     c.check(c.range(*ALL_KEYS, revision=c.base + 6).count == 0, "after")
 
 
-# --- compact ---
-
-
-@case("compact: at 0 on a new store, and again", initial=True)
-def _(c):
-    c.either(Compaction(revision=-1))
-    c.either(Compaction(revision=0))
-    c.either(Compaction(revision=0))
-    c.either(Compaction(revision=1))
-    c.either(Compaction(revision=1))
-    c.either(Range(key=b"a", revision=1))
-
-
 @case("a new store: its first revision is 1", initial=True)
 def _(c):
     c.check(c.range(*ALL_KEYS).header.revision == 1, "1")
     c.check(c.range(b"a", revision=1).count == 0, "readable at it")
     c.refused(Range(key=b"a", revision=2), *FUTURE)
     c.check(c.put(b"a", b"1").header.revision == 2, "the first write is 2")
-
-
-@case("compact: answers the current revision")
-def _(c):
-    fill(c)
-    c.check(c.compact(c.base + 3).header.revision == c.base + 5, "current")
-
-
-@case("compact: at or below the compacted revision is refused")
-def _(c):
-    fill(c)
-    c.compact(c.base + 3)
-    for revision in (c.base + 3, c.base + 2, 1, 0, -1):
-        c.refused(Compaction(revision=revision), *COMPACTED)
-        c.refused(Compaction(revision=revision, physical=True), *COMPACTED)
-
-
-@case("compact: above the current revision is refused")
-def _(c):
-    fill(c)
-    c.refused(Compaction(revision=c.base + 6), *FUTURE)
-    c.refused(Compaction(revision=2 ** 63 - 1, physical=True), *FUTURE)
-
-
-@case("compact: at the current revision")
-def _(c):
-    fill(c)
-    c.delete(b"a")
-    c.compact(c.base + 6)
-    c.check(c.range(*ALL_KEYS).count == 4, "what lives stays")
-    c.range(*ALL_KEYS, revision=c.base + 6)
-    c.put(b"a", b"again")
-    c.range(*ALL_KEYS, revision=c.base + 6)
-    c.refused(Range(key=b"a", revision=c.base + 5), *COMPACTED)
-
-
-@case("compact: physical answers when it is done")
-def _(c):
-    fill(c)
-    c.put(b"a", b"2")
-    c.compact(c.base + 6, physical=True)
-    c.range(*ALL_KEYS, revision=c.base + 6)
-    c.check(c.range(b"a").kvs[0].version == 2, "versions survive")
-
-
-@case("compact: keys keep version and creation across it")
-def _(c):
-    for _ in range(4):
-        c.put(b"k", b"x")
-    c.compact(c.base + 4)
-    c.put(b"k", b"y")
-    kv = c.range(b"k").kvs[0]
-    c.check((kv.version, kv.create_revision) == (5, c.base + 1), "as if nothing had happened")
-    c.check(c.range(b"k", revision=c.base + 4).kvs[0].version == 4, "also at the compaction")
-
-
-@case("compact: a key deleted before it")
-def _(c):
-    c.put(b"k", b"1")
-    c.delete(b"k")
-    c.put(b"other", b"1")
-    c.compact(c.base + 2)
-    c.check(c.range(b"k", revision=c.base + 2).count == 0, "gone at the compaction")
-    c.compact(c.base + 3)
-    c.put(b"k", b"2")
-    c.check(c.range(b"k").kvs[0].version == 1, "a new key")
-
-
-@case("compact: several, with reads between")
-def _(c):
-    for index in range(12):
-        c.put(b"k%d" % (index % 3), b"%d" % index)
-        if index % 4 == 3:
-            c.delete(b"k1")
-    for revision in (c.base + 2, c.base + 5, c.base + 9, c.base + 15):
-        c.compact(revision)
-        for at in range(revision, c.base + 16):
-            c.range(*ALL_KEYS, revision=at)
-        c.refused(Range(key=b"k0", revision=revision - 1), *COMPACTED)

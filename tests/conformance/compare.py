@@ -1,10 +1,12 @@
 """Are two answers the same? Field by field, with the server's own identity put aside.
 
 cluster_id, member_id and raft_term differ between two servers by nature: they are compared by presence only.
-Everything else, revisions included, must be equal: both servers started empty and were asked the same.
+Everything else, revisions included, must be equal: both servers started empty and were asked the same. Only the
+seconds a lease has left may differ by one (the second may end between two answers), and its keys come in any
+order (etcd's is that of a Go map).
 """
 
-from harness.api import Range
+from harness.api import Range, show
 
 SORT_FIELD = {Range.VERSION: "version", Range.CREATE: "create_revision", Range.MOD: "mod_revision",
               Range.VALUE: "value"}
@@ -26,6 +28,19 @@ def normalise(message):
             kind = response.WhichOneof("response")
             if kind is not None:
                 normalise(getattr(response, kind))
+
+
+class Mismatch(Exception):
+    """The two servers answered differently, or an expectation did not hold."""
+
+
+def compared(left, right, what):
+    """Two messages with headers, normalised; Mismatch unless they are equal. Returns the first."""
+    for message in (left, right):
+        normalise_header(message.header)
+    if left != right:
+        raise Mismatch(f"different {what}\n  reference {show(left)[:4000]}\n  subject   {show(right)[:4000]}")
+    return left
 
 
 def _unknown_bytes(message):
@@ -60,9 +75,23 @@ def _same_but_for_ties(request, left, right):
     return rest[0] == rest[1]
 
 
+def _same_lease(left, right):
+    """Two LeaseTimeToLiveResponses, but for what time and Go's maps do to them."""
+    copy = type(left)()
+    copy.CopyFrom(left)
+    if min(left.TTL, right.TTL) >= 0 and abs(left.TTL - right.TTL) <= 1:
+        copy.TTL = right.TTL
+    if sorted(left.keys) == sorted(right.keys):
+        copy.ClearField("keys")
+        copy.keys.extend(right.keys)
+    return copy == right
+
+
 def _same_message(request, left, right):
     if left == right:
         return True
+    if left.DESCRIPTOR.name == "LeaseTimeToLiveResponse":
+        return _same_lease(left, right)
     if isinstance(request, Range):
         return _same_but_for_ties(request, left, right)
     if left.DESCRIPTOR.name != "TxnResponse" or left.succeeded != right.succeeded:

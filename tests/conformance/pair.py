@@ -5,14 +5,11 @@ their revisions run in step; `fresh` empties both and brings them in step again 
 separated them, so that one failed case doesn't fail all that follow.
 """
 
-from harness.api import COMPACT, DELETE, METHOD_OF, PUT, RANGE, Compaction, Delete, Put, Range, show
-from compare import difference
+from harness.api import (COMPACT, DELETE, LEASES, METHOD_OF, PUT, RANGE, REVOKE, Compaction, Delete, Leases, Put, Range,
+                         Revoke, show)
+from compare import Mismatch, difference
 
 EVERYTHING = {"key": b"\0", "range_end": b"\0"}
-
-
-class Mismatch(Exception):
-    """The two servers answered differently, or an expectation did not hold."""
 
 
 class Pair:
@@ -23,6 +20,7 @@ class Pair:
         self.rules = rules
         self.base = 0  # the revision at the last fresh()
         self.asked = 0
+        self.patience = 10.0  # seconds until what a stream should bring counts as lost
 
     def ask_raw(self, method, body, request=None, exact_text=True):
         """Sends the same bytes to both; Mismatch unless the answers agree. Returns the reference's answer."""
@@ -47,6 +45,8 @@ class Pair:
     def fresh(self):
         """Empties both servers, brings them to the same revision, and compacts them there."""
         servers = (self.reference, self.subject)
+        for server in servers:
+            self._revoke_all(server)
         latest = [self._must(server, DELETE, Delete(**EVERYTHING)) for server in servers]
         if latest[0] != latest[1]:
             target = max(latest) + 2
@@ -56,6 +56,16 @@ class Pair:
         for server in servers:
             # Refused as already compacted when nothing has been written since the last time.
             server.call(COMPACT, Compaction(revision=self.base).SerializeToString())
+
+    @staticmethod
+    def _revoke_all(server):
+        answer = server.call(LEASES, Leases().SerializeToString())
+        if answer.code == 12:  # a server without leases has none
+            return
+        if not answer.ok:
+            raise Mismatch(f"the list of leases: {answer}")
+        for lease in answer.message.leases:
+            server.call(REVOKE, Revoke(ID=lease.ID).SerializeToString())
 
     def _advance(self, server, revisions):
         """Moves an empty server on by two revisions or more; it is empty again afterwards."""

@@ -9,7 +9,7 @@ import random
 
 from harness.api import Compaction, Compare, Delete, Op, Put, Range, show
 from cases import txn
-from pair import Mismatch
+from compare import Mismatch
 
 KEYS = [b"k%02d" % index for index in range(18)] + [b"\0", b"\xff"]
 ENDS = [b"", b"", b"\0", b"k1", b"k05", b"k11", b"k13", b"l", b"\xff\xff", b"a"]

@@ -4,9 +4,14 @@ Requests travel as bytes and answers come back as bytes, so that a test may also
 would, and may look at every byte of an answer.
 """
 
+import re
+
 import grpc
 from etcd3.etcdrpc import kv_pb2, rpc_pb2
 from google.protobuf.message import DecodeError
+
+from harness.streams import CODE_NUMBER, Stream
+from harness.watch_messages import WatchResponse
 
 KeyValue = kv_pb2.KeyValue
 Range = rpc_pb2.RangeRequest
@@ -16,6 +21,11 @@ Txn = rpc_pb2.TxnRequest
 Compaction = rpc_pb2.CompactionRequest
 Compare = rpc_pb2.Compare
 Op = rpc_pb2.RequestOp
+Grant = rpc_pb2.LeaseGrantRequest
+Revoke = rpc_pb2.LeaseRevokeRequest
+KeepAlive = rpc_pb2.LeaseKeepAliveRequest
+TimeToLive = rpc_pb2.LeaseTimeToLiveRequest
+Leases = rpc_pb2.LeaseLeasesRequest
 
 RANGE = "/etcdserverpb.KV/Range"
 RANGE_STREAM = "/etcdserverpb.KV/RangeStream"
@@ -23,25 +33,36 @@ PUT = "/etcdserverpb.KV/Put"
 DELETE = "/etcdserverpb.KV/DeleteRange"
 TXN = "/etcdserverpb.KV/Txn"
 COMPACT = "/etcdserverpb.KV/Compact"
+GRANT = "/etcdserverpb.Lease/LeaseGrant"
+REVOKE = "/etcdserverpb.Lease/LeaseRevoke"
+KEEP_ALIVE = "/etcdserverpb.Lease/LeaseKeepAlive"
+TIME_TO_LIVE = "/etcdserverpb.Lease/LeaseTimeToLive"
+LEASES = "/etcdserverpb.Lease/LeaseLeases"
+WATCH = "/etcdserverpb.Watch/Watch"
 MEMBER_LIST = "/etcdserverpb.Cluster/MemberList"
 STATUS = "/etcdserverpb.Maintenance/Status"
 ALARM = "/etcdserverpb.Maintenance/Alarm"
 HEALTH = "/grpc.health.v1.Health/Check"
 
-METHOD_OF = {Range: RANGE, Put: PUT, Delete: DELETE, Txn: TXN, Compaction: COMPACT}
+METHOD_OF = {Range: RANGE, Put: PUT, Delete: DELETE, Txn: TXN, Compaction: COMPACT,
+             Grant: GRANT, Revoke: REVOKE, TimeToLive: TIME_TO_LIVE, Leases: LEASES}
 ANSWER_OF = {
     RANGE: rpc_pb2.RangeResponse,
     PUT: rpc_pb2.PutResponse,
     DELETE: rpc_pb2.DeleteRangeResponse,
     TXN: rpc_pb2.TxnResponse,
     COMPACT: rpc_pb2.CompactionResponse,
+    GRANT: rpc_pb2.LeaseGrantResponse,
+    REVOKE: rpc_pb2.LeaseRevokeResponse,
+    TIME_TO_LIVE: rpc_pb2.LeaseTimeToLiveResponse,
+    LEASES: rpc_pb2.LeaseLeasesResponse,
     MEMBER_LIST: rpc_pb2.MemberListResponse,
     STATUS: rpc_pb2.StatusResponse,
     ALARM: rpc_pb2.AlarmResponse,
 }
 
 TIMEOUT = 15.0
-CODE_NUMBER = {code: code.value[0] for code in grpc.StatusCode}
+LONG_VALUE = re.compile(r'("[^"]{80})[^"]{40,}(?=")')
 
 
 class Answer:
@@ -64,8 +85,8 @@ class Answer:
 
 
 def show(message):
-    """A message on one line, in protobuf's text form."""
-    text = str(message).replace("\n", " ").replace("  ", " ").strip()
+    """A message on one line, in protobuf's text form, long values cut."""
+    text = LONG_VALUE.sub(r"\1...", str(message)).replace("\n", " ").replace("  ", " ").strip()
     return f"{type(message).__name__} {{{text}}}"
 
 
@@ -116,6 +137,14 @@ class Server:
         except grpc.RpcError as error:
             return parts, Answer(CODE_NUMBER[error.code()], error.details())
         return parts, Answer()
+
+    def watch(self, metadata=None):
+        """A Watch stream: send it WatchRequests."""
+        return Stream(self.channel, WATCH, WatchResponse, metadata)
+
+    def keep_alive(self):
+        """A LeaseKeepAlive stream: send it KeepAlives."""
+        return Stream(self.channel, KEEP_ALIVE, rpc_pb2.LeaseKeepAliveResponse)
 
     def close(self):
         self.channel.close()

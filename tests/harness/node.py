@@ -80,8 +80,8 @@ def wait_until_dead(pid, timeout=10.0):
         os.close(descriptor)
 
 
-def _end_with_parent():
-    """In the child, before exec: a test that is killed leaves no server behind."""
+def end_with_parent():
+    """In the child: a test that is killed leaves nothing behind."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
@@ -136,7 +136,7 @@ class Node:
         """Starts the server without waiting for anything."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=_end_with_parent)
+                                            preexec_fn=end_with_parent)
 
     def wait_healthy(self, timeout=30.0):
         deadline = time.monotonic() + timeout
