@@ -1,6 +1,6 @@
 /*
- * apply_role: see apply_role.h. Entries are executed here as they arrive; reads are in reads.c, checkpoints
- * in checkpoints.c, and what an entry means is in mvcc/.
+ * apply_role: see apply_role.h. Entries are executed here as they arrive; reads are in reads.c, what watches
+ * are told in watch/, checkpoints in checkpoints.c, and what an entry means is in mvcc/.
  */
 #include "apply/apply_role.h"
 

@@ -14,6 +14,9 @@
  * time) runs over a snapshot; its output is put on the link in later rounds, in parts, at the pace at which
  * the client takes it (BUS_PROXY_CONSUMED).
  *
+ * What an entry changes is told to the proxies that registered ranges, before its result (watch/publisher.h);
+ * what they missed they read from the log of revisions (watch/history_read.h).
+ *
  * Never in the past. A proxy's HELLO names the last revision it saw. Until the current revision has reached
  * it, its reads wait and results of replayed entries are not sent to it. A proxy may be as new as we are
  * while its clients have seen more through another: so after a start no read runs at all until raft was

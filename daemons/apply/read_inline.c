@@ -1,6 +1,7 @@
 /*
- * read_inline: answers reads inside the round. One key is one lookup; a Range or a reading transaction gets a
- * small budget and becomes a job over the round's snapshot when that is not enough.
+ * read_inline: answers reads inside the round. One key is one lookup; a Range or a reading transaction
+ * gets a small budget and becomes a job over the round's snapshot when that is not enough. The events of
+ * the past are always read by a job.
  */
 #include "common/request.h"
 #include "common/wire.h"

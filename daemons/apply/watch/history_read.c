@@ -17,7 +17,7 @@ bool history_read_begin(struct history_read *read, const struct view *view,
     read->view.snapshot = NULL;
     read->view.recent = NULL;
     read->slice_from = request->from;
-    return interest_parse(&read->interest, request->ranges, HISTORY_RANGES_LIMIT);
+    return watched_keys_parse(&read->keys, request->ranges, HISTORY_RANGES_LIMIT);
 }
 
 void history_read_sent(struct history_read *read) {
@@ -26,7 +26,7 @@ void history_read_sent(struct history_read *read) {
 }
 
 void history_read_free(struct history_read *read) {
-    interest_free(&read->interest);
+    watched_keys_free(&read->keys);
     buffer_free(&read->part);
     buffer_free(&read->encoded);
     buffer_free(&read->out);
@@ -82,7 +82,7 @@ static uint64_t take_record(struct history_read *read, struct bytes encoded, str
     bool with_previous = false;
     read->since_part++;
     record_load_log(encoded, at, &key, &record);
-    if (!interest_match(&read->interest, key, &with_previous))
+    if (!watched_keys_match(&read->keys, key, &with_previous))
         return cost;
     struct found found = {0};
     bool has_previous = with_previous && find_previous(read, &record, &found);

@@ -23,11 +23,11 @@
 #include "common/event.h"
 
 #include "apply/mvcc/range_read.h"
-#include "apply/watch/interest.h"
+#include "apply/watch/watched_keys.h"
 
 struct history_read {
     struct view view; /* the store as it is; compacted: as of the begin */
-    struct interest interest;
+    struct watched_keys keys;
     int64_t to;
     struct revision next; /* where the pass goes on */
     int64_t slice_from;   /* the revision where the last slice began */

@@ -6,7 +6,7 @@
 #include "common/metrics.h"
 
 #include "apply/watch/encode.h"
-#include "apply/watch/interest.h"
+#include "apply/watch/watched_keys.h"
 
 enum {
     REVISION_BYTES = 1 << 20, /* of one revision's events for one proxy; more come from history */
@@ -17,7 +17,7 @@ enum {
 struct stream {
     struct bus_link *link; /* NULL: no such proxy */
     bool registered;
-    struct interest interest;
+    struct watched_keys keys;
     /* Everything up to `position` was covered. The next record begins at `from`: position + 1, or behind
      * what was left out. */
     int64_t position, from;
@@ -94,7 +94,7 @@ static bool wants(void *context, struct bytes key, int64_t revision, bool *previ
         const struct stream *stream = &publisher->streams[slot];
         bool with_previous = false;
         if ((publisher->interested & bit(slot)) == 0 || revision <= stream->position ||
-            !interest_match(&stream->interest, key, &with_previous) || !may_gather(publisher, slot))
+            !watched_keys_match(&stream->keys, key, &with_previous) || !may_gather(publisher, slot))
             continue;
         publisher->matching |= bit(slot);
         if (with_previous)
@@ -185,8 +185,8 @@ static void continue_stream(struct publisher *publisher, struct stream *stream, 
 
 void publisher_register(struct publisher *publisher, uint8_t slot, const struct bus_ranges *ranges) {
     struct stream *stream = &publisher->streams[slot];
-    struct interest interest;
-    if (!interest_parse(&interest, ranges->body, BUS_RANGES_LIMIT)) {
+    struct watched_keys keys;
+    if (!watched_keys_parse(&keys, ranges->body, BUS_RANGES_LIMIT)) {
         bus_link_reset(stream->link, "malformed or too many ranges");
         return;
     }
@@ -194,9 +194,9 @@ void publisher_register(struct publisher *publisher, uint8_t slot, const struct 
         continue_stream(publisher, stream, ranges->revision);
     else
         begin_stream(publisher, stream, ranges->revision);
-    interest_free(&stream->interest);
-    stream->interest = interest;
-    set_interested(publisher, slot, interest.count > 0);
+    watched_keys_free(&stream->keys);
+    stream->keys = keys;
+    set_interested(publisher, slot, keys.count > 0);
 }
 
 /* --- questions --- */
@@ -263,7 +263,7 @@ void publisher_set_link(struct publisher *publisher, uint8_t slot, struct bus_li
 
 void publisher_forget(struct publisher *publisher, uint8_t slot) {
     struct stream *stream = &publisher->streams[slot];
-    interest_free(&stream->interest);
+    watched_keys_free(&stream->keys);
     buffer_free(&stream->events);
     buffer_free(&stream->waiting);
     *stream = (struct stream){.link = stream->link};

@@ -1,4 +1,4 @@
-/* interest: what ranges hold, against asking each of them; and bounds. */
+/* watched_keys: what ranges hold, against asking each of them; and bounds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "apply/watch/interest.h"
+#include "apply/watch/watched_keys.h"
 #include "common/bus/contract.h"
 #include "common/request.h"
 
@@ -28,7 +28,7 @@ static struct bytes random_key(uint8_t place[4]) {
     return bytes_of(place, length);
 }
 
-static void check_probe(const struct interest *interest, const struct bus_range *ranges, size_t count,
+static void check_probe(const struct watched_keys *watched, const struct bus_range *ranges, size_t count,
                         struct bytes probe) {
     bool expected = false;
     bool expected_previous = false;
@@ -39,7 +39,7 @@ static void check_probe(const struct interest *interest, const struct bus_range 
         expected_previous |= ranges[i].previous;
     }
     bool previous = false;
-    assert_int_equal(interest_match(interest, probe, &previous), expected);
+    assert_int_equal(watched_keys_match(watched, probe, &previous), expected);
     if (expected)
         assert_int_equal(previous, expected_previous);
 }
@@ -50,7 +50,7 @@ static void test_as_each_range_says(void **unused) {
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct bus_range ranges[MOST];
         struct buffer body = {0};
-        struct interest interest;
+        struct watched_keys watched;
         size_t count = below(MOST);
         for (size_t i = 0; i < count; i++) {
             ranges[i] = (struct bus_range){.key = random_key(places[i][0]), .previous = below(3) == 0};
@@ -58,14 +58,14 @@ static void test_as_each_range_says(void **unused) {
                 ranges[i].range_end = random_key(places[i][1]);
             bus_range_put(&body, &ranges[i]);
         }
-        assert_true(interest_parse(&interest, buffer_bytes(&body), MOST));
-        for (size_t i = 1; i < interest.count; i++)
-            assert_true(bytes_compare(interest.spans[i - 1].upper, interest.spans[i].lower) <= 0);
+        assert_true(watched_keys_parse(&watched, buffer_bytes(&body), MOST));
+        for (size_t i = 1; i < watched.count; i++)
+            assert_true(bytes_compare(watched.spans[i - 1].upper, watched.spans[i].lower) <= 0);
         for (unsigned probe = 0; probe < PROBES; probe++) {
             uint8_t place[4];
-            check_probe(&interest, ranges, count, random_key(place));
+            check_probe(&watched, ranges, count, random_key(place));
         }
-        interest_free(&interest);
+        watched_keys_free(&watched);
         buffer_free(&body);
     }
 }
@@ -73,33 +73,33 @@ static void test_as_each_range_says(void **unused) {
 static void test_neighbours_are_merged(void **unused) {
     (void)unused;
     struct buffer body = {0};
-    struct interest interest;
+    struct watched_keys watched;
     static const char *const ends[] = {"a", "c", "c", "f", "b", "e", "x", "z"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i += 2) {
         struct bus_range range = {.key = bytes_from_text(ends[i]), .range_end = bytes_from_text(ends[i + 1])};
         bus_range_put(&body, &range);
     }
-    assert_true(interest_parse(&interest, buffer_bytes(&body), 4));
-    assert_int_equal(interest.count, 2);
-    interest_free(&interest);
+    assert_true(watched_keys_parse(&watched, buffer_bytes(&body), 4));
+    assert_int_equal(watched.count, 2);
+    watched_keys_free(&watched);
     buffer_free(&body);
 }
 
 static void test_bounds(void **unused) {
     (void)unused;
     struct buffer body = {0};
-    struct interest interest;
+    struct watched_keys watched;
     bool previous = false;
-    assert_true(interest_parse(&interest, (struct bytes){0}, 0));
-    assert_false(interest_match(&interest, bytes_from_text("a"), &previous));
+    assert_true(watched_keys_parse(&watched, (struct bytes){0}, 0));
+    assert_false(watched_keys_match(&watched, bytes_from_text("a"), &previous));
     for (int i = 0; i < 3; i++)
         bus_range_put(&body, &(struct bus_range){.key = bytes_from_text("a")});
-    assert_true(interest_parse(&interest, buffer_bytes(&body), 3));
-    interest_free(&interest);
-    assert_false(interest_parse(&interest, buffer_bytes(&body), 2));
-    assert_int_equal(interest.count, 0);
-    assert_false(interest_parse(&interest, bytes_of(body.data, body.length - 1), 3));
-    assert_false(interest_match(&interest, bytes_from_text("a"), &previous));
+    assert_true(watched_keys_parse(&watched, buffer_bytes(&body), 3));
+    watched_keys_free(&watched);
+    assert_false(watched_keys_parse(&watched, buffer_bytes(&body), 2));
+    assert_int_equal(watched.count, 0);
+    assert_false(watched_keys_parse(&watched, bytes_of(body.data, body.length - 1), 3));
+    assert_false(watched_keys_match(&watched, bytes_from_text("a"), &previous));
     buffer_free(&body);
 }
 

@@ -1,8 +1,8 @@
 /*
- * interest: see interest.h. The row is built by a sweep over the ends of all ranges in key order,
+ * watched_keys: see watched_keys.h. The row is built by a sweep over the ends of all ranges in key order,
  * counting those that are open.
  */
-#include "apply/watch/interest.h"
+#include "apply/watch/watched_keys.h"
 
 #include <stdlib.h>
 
@@ -51,22 +51,22 @@ static size_t put_ends(struct range_end *ends, struct buffer *keys, const struct
     return open ? 1 : 2;
 }
 
-static bool adjoins(const struct interest_span *span, struct bytes lower, bool previous) {
+static bool adjoins(const struct watched_span *span, struct bytes lower, bool previous) {
     return !span->open && span->previous == previous && bytes_equal(span->upper, lower);
 }
 
-static void add_span(struct interest *interest, const struct range_end *from, const struct range_end *to,
+static void add_span(struct watched_keys *watched, const struct range_end *from, const struct range_end *to,
                      bool previous) {
-    struct interest_span *last = interest->count == 0 ? NULL : &interest->spans[interest->count - 1];
+    struct watched_span *last = watched->count == 0 ? NULL : &watched->spans[watched->count - 1];
     if (last == NULL || !adjoins(last, from->key, previous)) {
-        last = &interest->spans[interest->count++];
-        *last = (struct interest_span){.lower = from->key, .previous = previous};
+        last = &watched->spans[watched->count++];
+        *last = (struct watched_span){.lower = from->key, .previous = previous};
     }
     last->open = to == NULL;
     last->upper = to == NULL ? (struct bytes){0} : to->key;
 }
 
-static void sweep(struct interest *interest, struct range_end *ends, size_t count) {
+static void sweep(struct watched_keys *watched, struct range_end *ends, size_t count) {
     int ranges = 0;
     int previous = 0;
     qsort(ends, count, sizeof *ends, compare_ends);
@@ -75,13 +75,13 @@ static void sweep(struct interest *interest, struct range_end *ends, size_t coun
         ranges += ends[i].ranges;
         previous += ends[i].previous;
         if (ranges > 0 && (next == NULL || !bytes_equal(ends[i].key, next->key)))
-            add_span(interest, &ends[i], next, previous > 0);
+            add_span(watched, &ends[i], next, previous > 0);
     }
 }
 
-bool interest_parse(struct interest *out, struct bytes ranges, size_t limit) {
+bool watched_keys_parse(struct watched_keys *out, struct bytes ranges, size_t limit) {
     size_t count = count_ranges(ranges, limit);
-    *out = (struct interest){0};
+    *out = (struct watched_keys){0};
     if (count == SIZE_MAX)
         return false;
     if (count == 0)
@@ -98,25 +98,25 @@ bool interest_parse(struct interest *out, struct bytes ranges, size_t limit) {
     return true;
 }
 
-void interest_free(struct interest *interest) {
-    free(interest->spans);
-    buffer_free(&interest->keys);
-    *interest = (struct interest){0};
+void watched_keys_free(struct watched_keys *watched) {
+    free(watched->spans);
+    buffer_free(&watched->keys);
+    *watched = (struct watched_keys){0};
 }
 
-bool interest_match(const struct interest *interest, struct bytes key, bool *previous) {
+bool watched_keys_match(const struct watched_keys *watched, struct bytes key, bool *previous) {
     size_t low = 0;
-    size_t high = interest->count;
+    size_t high = watched->count;
     while (low < high) { /* the first span that begins behind the key */
         size_t middle = low + (high - low) / 2;
-        if (bytes_compare(interest->spans[middle].lower, key) <= 0)
+        if (bytes_compare(watched->spans[middle].lower, key) <= 0)
             low = middle + 1;
         else
             high = middle;
     }
     if (low == 0)
         return false;
-    const struct interest_span *span = &interest->spans[low - 1];
+    const struct watched_span *span = &watched->spans[low - 1];
     *previous = span->previous;
     return span->open || bytes_compare(key, span->upper) < 0;
 }
