@@ -14,7 +14,7 @@ enum {
     QUESTIONS_LIMIT = 1 << 18, /* that wait; more are refused */
 };
 
-struct stream {
+struct event_stream {
     struct bus_link *link; /* NULL: no such proxy */
     bool registered;
     struct watched_keys keys;
@@ -28,7 +28,7 @@ struct stream {
 
 struct publisher {
     struct mvcc *mvcc;
-    struct stream streams[BUS_PROXY_SLOTS];
+    struct event_stream streams[BUS_PROXY_SLOTS];
     uint8_t interested;         /* slots with ranges */
     uint8_t touched, left_out;  /* by the running entry; what is left out is touched too */
     uint8_t matching, previous; /* of the change that is looked at: who wants it, who with prev_kv */
@@ -42,7 +42,8 @@ static uint8_t bit(unsigned slot) {
 /* --- the stream --- */
 
 /* Covers everything up to `to`. The link has room. */
-static void put_record(struct publisher *publisher, struct stream *stream, int64_t to, struct bytes events) {
+static void put_record(struct publisher *publisher, struct event_stream *stream, int64_t to,
+                       struct bytes events) {
     struct bus_events record = {
         .from = stream->from, .to = to, .compacted = publisher->mvcc->compacted, .body = events};
     bus_put_events(stream->link, &record);
@@ -51,7 +52,7 @@ static void put_record(struct publisher *publisher, struct stream *stream, int64
     stream->compacted = record.compacted;
 }
 
-static bool lags(const struct publisher *publisher, const struct stream *stream) {
+static bool lags(const struct publisher *publisher, const struct event_stream *stream) {
     const struct mvcc *mvcc = publisher->mvcc;
     return stream->position <= mvcc->revision &&
            (stream->from <= mvcc->revision || stream->from != stream->position + 1 ||
@@ -59,7 +60,7 @@ static bool lags(const struct publisher *publisher, const struct stream *stream)
 }
 
 /* False: it lags still, for want of room. */
-static bool catch_up(struct publisher *publisher, struct stream *stream) {
+static bool catch_up(struct publisher *publisher, struct event_stream *stream) {
     if (!lags(publisher, stream))
         return true;
     if (bus_link_room(stream->link) == 0)
@@ -91,7 +92,7 @@ static bool wants(void *context, struct bytes key, int64_t revision, bool *previ
     struct publisher *publisher = context;
     publisher->matching = publisher->previous = 0;
     for (unsigned slot = 0; publisher->interested >> slot != 0; slot++) {
-        const struct stream *stream = &publisher->streams[slot];
+        const struct event_stream *stream = &publisher->streams[slot];
         bool with_previous = false;
         if ((publisher->interested & bit(slot)) == 0 || revision <= stream->position ||
             !watched_keys_match(&stream->keys, key, &with_previous) || !may_gather(publisher, slot))
@@ -105,7 +106,7 @@ static bool wants(void *context, struct bytes key, int64_t revision, bool *previ
 }
 
 static void gather(struct publisher *publisher, unsigned slot, const struct event *event) {
-    struct stream *stream = &publisher->streams[slot];
+    struct event_stream *stream = &publisher->streams[slot];
     if (stream->events.length + event_size(event) > REVISION_BYTES) {
         publisher->left_out |= bit(slot);
         buffer_reset(&stream->events, EVENTS_KEEP);
@@ -127,7 +128,7 @@ static void changed(void *context, struct bytes key, const struct record *record
 }
 
 static void publish_to(struct publisher *publisher, unsigned slot) {
-    struct stream *stream = &publisher->streams[slot];
+    struct event_stream *stream = &publisher->streams[slot];
     int64_t revision = publisher->mvcc->revision;
     if ((publisher->left_out & bit(slot)) == 0) {
         put_record(publisher, stream, revision, buffer_bytes(&stream->events));
@@ -163,7 +164,7 @@ static void set_interested(struct publisher *publisher, uint8_t slot, bool inter
 }
 
 /* The stream begins: behind what the proxy has seen, or, when that is older, behind the present. */
-static void begin_stream(struct publisher *publisher, struct stream *stream, int64_t seen) {
+static void begin_stream(struct publisher *publisher, struct event_stream *stream, int64_t seen) {
     int64_t revision = publisher->mvcc->revision;
     stream->registered = true;
     stream->compacted = -1;
@@ -173,7 +174,7 @@ static void begin_stream(struct publisher *publisher, struct stream *stream, int
 }
 
 /* What follows is in the new ranges: what is before is told, or left out, by the old ones. */
-static void continue_stream(struct publisher *publisher, struct stream *stream, int64_t seen) {
+static void continue_stream(struct publisher *publisher, struct event_stream *stream, int64_t seen) {
     int64_t revision = publisher->mvcc->revision;
     if (!catch_up(publisher, stream))
         stream->from = revision + 1;
@@ -184,7 +185,7 @@ static void continue_stream(struct publisher *publisher, struct stream *stream, 
 }
 
 void publisher_register(struct publisher *publisher, uint8_t slot, const struct bus_ranges *ranges) {
-    struct stream *stream = &publisher->streams[slot];
+    struct event_stream *stream = &publisher->streams[slot];
     struct watched_keys keys;
     if (!watched_keys_parse(&keys, ranges->body, BUS_RANGES_LIMIT)) {
         bus_link_reset(stream->link, "malformed or too many ranges");
@@ -201,7 +202,8 @@ void publisher_register(struct publisher *publisher, uint8_t slot, const struct 
 
 /* --- questions --- */
 
-static void put_answer(struct publisher *publisher, struct stream *stream, uint64_t id, uint16_t status) {
+static void put_answer(struct publisher *publisher, struct event_stream *stream, uint64_t id,
+                       uint16_t status) {
     bus_put_watch_answer(stream->link, &(struct bus_watch_answer){.id = id,
                                                                   .status = status,
                                                                   .revision = publisher->mvcc->revision,
@@ -209,7 +211,7 @@ static void put_answer(struct publisher *publisher, struct stream *stream, uint6
 }
 
 void publisher_ask(struct publisher *publisher, uint8_t slot, uint64_t id) {
-    struct stream *stream = &publisher->streams[slot];
+    struct event_stream *stream = &publisher->streams[slot];
     if (stream->waiting.length < QUESTIONS_LIMIT * sizeof id)
         buffer_append(&stream->waiting, &id, sizeof id);
     else if (bus_link_room(stream->link) > 0)
@@ -218,14 +220,14 @@ void publisher_ask(struct publisher *publisher, uint8_t slot, uint64_t id) {
         bus_link_reset(stream->link, "too many questions");
 }
 
-static bool may_answer(const struct publisher *publisher, const struct stream *stream) {
+static bool may_answer(const struct publisher *publisher, const struct event_stream *stream) {
     int64_t revision = publisher->mvcc->revision;
     const struct bus_hello *peer = bus_link_peer(stream->link);
     return peer != NULL && peer->position <= (uint64_t)revision &&
            (!stream->registered || stream->position <= revision);
 }
 
-static void answer_stream(struct publisher *publisher, struct stream *stream) {
+static void answer_stream(struct publisher *publisher, struct event_stream *stream) {
     size_t at = 0;
     if (!may_answer(publisher, stream) || (stream->registered && !catch_up(publisher, stream)))
         return;
@@ -262,11 +264,11 @@ void publisher_set_link(struct publisher *publisher, uint8_t slot, struct bus_li
 }
 
 void publisher_forget(struct publisher *publisher, uint8_t slot) {
-    struct stream *stream = &publisher->streams[slot];
+    struct event_stream *stream = &publisher->streams[slot];
     watched_keys_free(&stream->keys);
     buffer_free(&stream->events);
     buffer_free(&stream->waiting);
-    *stream = (struct stream){.link = stream->link};
+    *stream = (struct event_stream){.link = stream->link};
     set_interested(publisher, slot, false);
 }
 

@@ -208,6 +208,38 @@ static void test_a_revision_goes_in_one_record(void **state) {
     close_all();
 }
 
+/* It is written in parts (mvcc/write.c), and told as one revision all the same. */
+static void test_a_large_delete(void **state) {
+    (void)state;
+    enum { KEYS = 10001 };
+    open_all();
+    for (int i = 0; i < KEYS; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%05d", i);
+        role_world_put(&world, 1, key, (struct bytes){0});
+        if (i % 1000 == 0)
+            role_world_settle(&world);
+    }
+    role_world_settle(&world);
+    register_now(0, KEYS + 1, true, letters);
+    delete_keys("k", "l");
+    role_world_settle(&world);
+    assert_nth(0, 0, KEYS + 2, KEYS + 2, false);
+    assert_null(events_heard(0, 1));
+    struct bytes events = events_heard(0, 0)->body;
+    struct event event;
+    for (int i = 0; i < KEYS; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%05d", i);
+        assert_true(event_next(&events, &event));
+        assert_true(event.deleted);
+        assert_text(event.key, key);
+        assert_true(event.previous.length > 0);
+    }
+    assert_int_equal(events.length, 0);
+    close_all();
+}
+
 static void test_what_does_not_match_is_covered_by_the_next_record(void **state) {
     (void)state;
     open_all();
@@ -500,6 +532,7 @@ int main(void) {
         cmocka_unit_test(test_events_precede_the_result),
         cmocka_unit_test(test_delete_and_previous),
         cmocka_unit_test(test_a_revision_goes_in_one_record),
+        cmocka_unit_test(test_a_large_delete),
         cmocka_unit_test(test_what_does_not_match_is_covered_by_the_next_record),
         cmocka_unit_test(test_new_ranges_go_on_where_the_old_ones_ended),
         cmocka_unit_test(test_a_proxy_that_lags_sees_the_hole),
