@@ -11,6 +11,7 @@
  * somebody's hands or queue is freed when it comes out.
  */
 #include "apply/reads_internal.h"
+#include "common/log.h"
 
 enum {
     LARGEST_ANSWER = INT32_MAX,
@@ -210,8 +211,17 @@ static void send_empty(struct reads *reads, const struct apply_job *job) {
                                         .term = reads->term});
 }
 
+/* Compaction may take history away from a read that is under way, but only below the compacted revision. */
+static void check_missing(const struct reads *reads, const struct apply_job *job) {
+    int64_t missing = job->kind == JOB_RANGE ? job->range.view.missing : job->view.missing;
+    if (missing != 0 && missing >= reads->mvcc->compacted)
+        LOG_FATAL("the database lacks a record of its history; remove the member's data and let it rejoin",
+                  F_I64("read-revision", missing), F_I64("compact-revision", reads->mvcc->compacted));
+}
+
 void job_advance(struct reads *reads, struct apply_job *job) {
     job->state = JOB_PARKED;
+    check_missing(reads, job);
     if (job->finished && job->status == STATUS_OK && job->total > LARGEST_ANSWER)
         job->status = STATUS_TOO_MANY_REQUESTS;
     if (job->finished && job->status != STATUS_OK) {

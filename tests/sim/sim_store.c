@@ -10,12 +10,15 @@
 enum {
     LEVELS = 12,
     FLUSH_LONGEST_US = 300000,
+    DROP_LONGEST_US = 500000,
+    DROP_ROUNDS = 3,
 };
 
 struct node {
     struct bytes key, value;
     uint64_t sequence;
     bool deleted;
+    bool dropped; /* sim_drop_below */
     unsigned level;
     struct node *next[];
 };
@@ -40,6 +43,9 @@ struct sim_store {
     uint64_t flushing;    /* target of the flush under way; 0: none */
     uint64_t generation;  /* counts crashes */
     uint64_t bytes;
+    uint64_t drop_below;
+    uint8_t drop_prefix;
+    unsigned drop_rounds; /* still to come */
 };
 
 struct store_snapshot {
@@ -142,7 +148,7 @@ static void forget_newer(struct sim_store *store, uint64_t sequence) {
 /* The node that shows `key` at `sequence`, or NULL when it shows none. */
 static struct node *visible_node(const struct sim_store *store, struct bytes key, uint64_t sequence) {
     struct node *node = seek_node(store, key, sequence, NULL);
-    if (node == NULL || !bytes_equal(node->key, key) || node->deleted)
+    if (node == NULL || !bytes_equal(node->key, key) || node->deleted || node->dropped)
         return NULL;
     return node;
 }
@@ -386,6 +392,43 @@ static int sim_checkpoint(struct store *base, const char *directory, struct byte
     return 0;
 }
 
+/* --- dropping: durable at once, from under snapshots, and never all of it --- */
+
+static uint64_t number_in(struct bytes key) {
+    uint64_t number = 0;
+    for (unsigned i = 1; i <= sizeof number; i++)
+        number = number << 8 | key.data[i];
+    return number;
+}
+
+static void drop_some(void *context, uint64_t generation) {
+    struct sim_store *store = context;
+    if (store->generation != generation || store->drop_rounds == 0)
+        return;
+    struct node *node = seek_node(store, bytes_of(&store->drop_prefix, 1), UINT64_MAX, NULL);
+    for (; node != NULL && node->key.data[0] == store->drop_prefix; node = node->next[0]) {
+        if (node->key.length > sizeof(uint64_t) && number_in(node->key) < store->drop_below &&
+            random_chance(store->random, 2, 3))
+            node->dropped = true;
+    }
+    if (--store->drop_rounds > 0)
+        world_after(store->world, random_delay(store->random, 1, DROP_LONGEST_US), drop_some, store,
+                    store->generation);
+}
+
+static void sim_drop_below(struct store *base, uint8_t prefix, uint64_t below) {
+    struct sim_store *store = of(base);
+    if (!process_boundary(store->owner))
+        return;
+    bool idle = store->drop_rounds == 0;
+    store->drop_prefix = prefix;
+    store->drop_below = below;
+    store->drop_rounds = DROP_ROUNDS;
+    if (idle)
+        world_after(store->world, random_delay(store->random, 1, DROP_LONGEST_US), drop_some, store,
+                    store->generation);
+}
+
 static struct store_sizes sim_sizes(struct store *base) {
     uint64_t bytes = of(base)->bytes + 1;
     return (struct store_sizes){.total = bytes, .in_use = bytes};
@@ -419,6 +462,7 @@ static const struct store_operations operations = {
     .flush = sim_flush,
     .flush_wait = sim_flush_wait,
     .checkpoint = sim_checkpoint,
+    .drop_below = sim_drop_below,
     .sizes = sim_sizes,
     .close = sim_close,
 };
@@ -466,6 +510,7 @@ void sim_store_crash(struct sim_store *store) {
         store->durable = store->flushing;
     store->flushing = 0;
     store->generation++;
+    store->drop_rounds = 0;
     if (sim_store_plant_forget)
         store->durable = store->previous;
     forget_newer(store, store->durable);

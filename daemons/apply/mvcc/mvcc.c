@@ -12,6 +12,8 @@
 
 #include "common/store_format.h"
 
+#include "apply/mvcc/kept.h"
+
 enum {
     FORMAT_VERSION = 1,
     APPLIED_LENGTH = STORE_APPLIED_LENGTH,
@@ -25,6 +27,8 @@ enum {
 
 static const char applied_key[] = STORE_APPLIED_KEY;
 static const char compacted_key[] = "mcompacted";
+static const char kept_key[] = "mkept";
+static const char physical_key[] = "mphysical";
 static const char conf_state_key[] = "mconf_state";
 static const char format_key[] = "mformat";
 
@@ -63,15 +67,21 @@ static bool load_applied(struct mvcc *mvcc, int64_t *spilled) {
     return valid;
 }
 
-static bool load_compacted(struct mvcc *mvcc) {
+/* Leaves *number alone when there is no such value. */
+static bool load_meta(struct mvcc *mvcc, const char *name, int64_t *number) {
     struct store_value value = {0};
-    if (!store_get(mvcc->store, NULL, bytes_from_text(compacted_key), &value))
+    if (!store_get(mvcc->store, NULL, bytes_from_text(name), &value))
         return true;
     bool valid = value.bytes.length == 8;
     if (valid)
-        mvcc->compacted = (int64_t)load_number(value.bytes.data);
+        *number = (int64_t)load_number(value.bytes.data);
     store_release(mvcc->store, &value);
     return valid;
+}
+
+static bool load_compaction(struct mvcc *mvcc) {
+    return load_meta(mvcc, compacted_key, &mvcc->compacted) && load_meta(mvcc, kept_key, &mvcc->kept) &&
+           load_meta(mvcc, physical_key, &mvcc->physical);
 }
 
 static bool load_conf_state(struct mvcc *mvcc) {
@@ -127,7 +137,8 @@ static void recover(struct mvcc *mvcc, int64_t spilled) {
 
 bool mvcc_open(struct mvcc *mvcc, struct store *store, uint64_t hash_seed, char error[256]) {
     int64_t spilled = 0;
-    *mvcc = (struct mvcc){.store = store, .hash_seed = hash_seed, .revision = 1, .compacted = -1};
+    *mvcc =
+        (struct mvcc){.store = store, .hash_seed = hash_seed, .revision = 1, .compacted = -1, .physical = -1};
     mvcc->large_delete_keys = LARGE_DELETE_KEYS;
     mvcc->spill_limit = SPILL_LIMIT;
     mvcc->spill_step = SPILL_STEP;
@@ -136,7 +147,7 @@ bool mvcc_open(struct mvcc *mvcc, struct store *store, uint64_t hash_seed, char 
     bool opened = check_format(mvcc, error);
     bool loaded = lease_book_open(&mvcc->leases, store, mvcc->batch, hash_seed);
     if (opened &&
-        !(loaded && load_applied(mvcc, &spilled) && load_compacted(mvcc) && load_conf_state(mvcc))) {
+        !(loaded && load_applied(mvcc, &spilled) && load_compaction(mvcc) && load_conf_state(mvcc))) {
         snprintf(error, 256,
                  "the database's meta data do not decode: remove the member's data and let it rejoin");
         opened = false;
@@ -157,7 +168,7 @@ void mvcc_close(struct mvcc *mvcc) {
     *mvcc = (struct mvcc){0};
 }
 
-static int64_t spilled_revision(struct mvcc *mvcc) {
+int64_t mvcc_spilled_revision(struct mvcc *mvcc) {
     int64_t oldest = recent_oldest_revision(&mvcc->recent);
     return oldest > mvcc->revision ? mvcc->revision : oldest - 1;
 }
@@ -167,7 +178,7 @@ static void put_applied(struct mvcc *mvcc) {
     store_number(value, mvcc->index);
     store_number(value + 8, mvcc->term);
     store_number(value + 16, (uint64_t)mvcc->revision);
-    store_number(value + 24, (uint64_t)spilled_revision(mvcc));
+    store_number(value + 24, (uint64_t)mvcc_spilled_revision(mvcc));
     mvcc->store->operations->batch_put(mvcc->batch, mvcc_applied_key(), bytes_of(value, sizeof value));
 }
 
@@ -232,10 +243,34 @@ size_t mvcc_pending_bytes(const struct mvcc *mvcc) {
     return mvcc->batch_bytes;
 }
 
-void mvcc_put_compacted(struct mvcc *mvcc) {
+static void put_meta(struct mvcc *mvcc, const char *name, int64_t number) {
     uint8_t value[8];
-    store_number(value, (uint64_t)mvcc->compacted);
-    mvcc->store->operations->batch_put(mvcc->batch, bytes_from_text(compacted_key), bytes_of(value, 8));
+    store_number(value, (uint64_t)number);
+    mvcc->store->operations->batch_put(mvcc->batch, bytes_from_text(name), bytes_of(value, 8));
+    mvcc->dirty = true;
+}
+
+void mvcc_put_compacted(struct mvcc *mvcc) {
+    put_meta(mvcc, compacted_key, mvcc->compacted);
+}
+
+void mvcc_put_kept(struct mvcc *mvcc) {
+    put_meta(mvcc, kept_key, mvcc->kept);
+}
+
+void mvcc_put_physical(struct mvcc *mvcc, int64_t physical) {
+    put_meta(mvcc, physical_key, physical);
+}
+
+int64_t mvcc_durable_physical(struct mvcc *mvcc) {
+    struct store_value value = {0};
+    int64_t physical = -1;
+    if (!mvcc->store->operations->durable_get(mvcc->store, bytes_from_text(physical_key), &value))
+        return physical;
+    if (value.bytes.length == 8)
+        physical = (int64_t)load_number(value.bytes.data);
+    store_release(mvcc->store, &value);
+    return physical;
 }
 
 void mvcc_put_conf_state(struct mvcc *mvcc) {
@@ -311,6 +346,8 @@ void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, const struc
     mvcc->changed = true;
     record->modified = (struct revision){.main = mvcc->revision + 1, .sub = mvcc->next_sub++};
     tell_observer(mvcc, key, record);
+    if (older->modified.main != 0 && older->modified.main <= mvcc->kept)
+        kept_supersede(mvcc, key, hash, older);
     mvcc->scratch.length = 0;
     uint8_t *place = buffer_reserve(&mvcc->scratch, RECORD_HEAD_LIMIT + key.length + record->value.length);
     size_t length = record_store_log(place, key, record);

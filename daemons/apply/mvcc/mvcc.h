@@ -66,6 +66,8 @@ struct mvcc {
     uint64_t index, term; /* of the last executed entry */
     int64_t revision;     /* current; 1 in an empty store */
     int64_t compacted;    /* -1: none yet */
+    int64_t kept;         /* log records up to here go, those that are still needed are kept (kept.h) */
+    int64_t physical;     /* the log below it is dropped, or about to be; -1: never */
     struct conf_state conf_state;
     struct lease_book leases;
 
@@ -131,7 +133,13 @@ void mvcc_change(struct mvcc *mvcc, struct bytes key, uint64_t hash, const struc
                  struct record *record);
 /* Put the present value into the batch. */
 void mvcc_put_compacted(struct mvcc *mvcc);
+void mvcc_put_kept(struct mvcc *mvcc);
 void mvcc_put_conf_state(struct mvcc *mvcc);
+/* Puts the value that `physical` is to have once it is durable. */
+void mvcc_put_physical(struct mvcc *mvcc, int64_t physical);
+int64_t mvcc_durable_physical(struct mvcc *mvcc);
+/* The store's current states are at least as new as this revision. */
+int64_t mvcc_spilled_revision(struct mvcc *mvcc);
 /* Writes what the running entry changed so far; index and revision stay behind. */
 void mvcc_commit_part(struct mvcc *mvcc);
 /* The revision that a header inside the running entry shows. */

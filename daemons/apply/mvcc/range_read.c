@@ -86,7 +86,8 @@ uint16_t range_read_begin(struct range_read *read, const struct view *view,
         read->request.limit = 0;
     if (!natural_order(request) && !request->count_only && !interval_is_point(&read->interval)) {
         read->phase = RANGE_SELECT;
-        selection_begin(&read->selection, &read->view, &read->request, (uint64_t)read->request.limit);
+        selection_begin(&read->selection, &read->view, read->revision, &read->request,
+                        (uint64_t)read->request.limit);
     }
     return STATUS_OK;
 }
@@ -319,9 +320,9 @@ static bool select_item(struct range_read *read, struct bytes key, const struct 
     read->matched++;
     if (!is_candidate(read))
         return true;
-    if (!reserve(read, selection_bytes_to_add(&read->selection)))
+    if (!reserve(read, selection_bytes_to_add(&read->selection, key)))
         return false;
-    selection_add(&read->selection, record,
+    selection_add(&read->selection, key, record,
                   (uint32_t)message_key_value_size(key, record, read->request.keys_only));
     return true;
 }
@@ -356,15 +357,17 @@ static bool step_order(struct range_read *read, struct range_slice slice) {
 }
 
 static bool step_fetch(struct range_read *read, struct range_slice slice) {
-    struct found found = {0};
+    struct found found;
     for (; slice.keys > 0 && read->fetch_at < read->selection.count && !slice_full(read, slice, 0);
          slice.keys--) {
-        const struct selected *entry = &read->selection.entries[read->fetch_at++];
-        struct bytes key = {0};
-        REQUIRE(view_at(&read->view, (struct revision){entry->main, entry->sub}, &key, &found));
-        message_put_key_value(&read->out, RESPONSE_KVS, key, &found.record, read->request.keys_only);
+        struct bytes key = selected_key(&read->selection.entries[read->fetch_at++]);
+        uint64_t examined = 0;
+        if (view_get(&read->view, key, read->revision, &found, &examined))
+            message_put_key_value(&read->out, RESPONSE_KVS, key, &found.record, read->request.keys_only);
+        else
+            REQUIRE(read->view.missing != 0);
+        view_release(&read->view, &found);
     }
-    view_release(&read->view, &found);
     return read->fetch_at == read->selection.count && complete(read);
 }
 
@@ -412,5 +415,5 @@ bool range_read_step(struct range_read *read, struct range_slice slice) {
         before = read->phase;
         done = step_once(read, slice);
     }
-    return done;
+    return read->view.missing == 0 ? done : fail(read, STATUS_COMPACTED);
 }

@@ -7,9 +7,10 @@
  * Happy path, in key order: one walk counts and builds the answer; a small answer is then complete. If it
  * outgrows `build_limit` (or the node's budget for waiting answers), what was built is thrown away, the walk
  * goes on only to size the answer, and a second walk emits it in slices (the length of the whole must be
- * known before its first byte). Sorted by something else: a selection of 32 bytes a key, ordered, then
- * fetched one by one. RangeStream: one walk; parts are RangeStreamResponse messages, the last with `more` and
- * `count`.
+ * known before its first byte). Sorted by something else: a selection of the keys, ordered, then fetched one
+ * by one. RangeStream: one walk; parts are RangeStreamResponse messages, the last with `more` and `count`.
+ *
+ * When compaction takes away what a read over a snapshot still needs (view.h), it ends with STATUS_COMPACTED.
  *
  * `count` ignores limit and filters; filters come before sort, sort before limit (etcd-api.md 1.3).
  */

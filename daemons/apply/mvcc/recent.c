@@ -8,8 +8,8 @@ enum {
     SEGMENT_BYTES = 1 << 20,
     ALIGN = 16,
     FIRST_SLOTS = 4096,
-    FIRST_PENDING = 1024,
-    PENDING_KEEP = 64 * 1024
+    FIRST_LISTED = 1024,
+    LISTED_KEEP = 64 * 1024
 };
 
 struct recent_segment {
@@ -77,7 +77,8 @@ void recent_free(struct recent *recent) {
     }
     free(recent->spare);
     free(recent->slots);
-    free(recent->pending);
+    free(recent->pending.entries);
+    free(recent->kept.entries);
     dirty_index_free(&recent->index);
     *recent = (struct recent){0};
 }
@@ -191,19 +192,73 @@ static struct recent_entry *add(struct recent *recent, struct bytes key, uint64_
     return entry;
 }
 
-void recent_change(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record) {
-    if (recent->pending_count == recent->pending_capacity) {
-        recent->pending_capacity =
-            recent->pending_capacity == 0 ? FIRST_PENDING : recent->pending_capacity * 2;
-        recent->pending =
-            must_realloc(recent->pending, recent->pending_capacity * sizeof(struct recent_entry *));
+static void list_add(struct entry_list *list, struct recent_entry *entry) {
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity == 0 ? FIRST_LISTED : list->capacity * 2;
+        list->entries = must_realloc(list->entries, list->capacity * sizeof(struct recent_entry *));
     }
-    recent->pending[recent->pending_count++] = add(recent, key, hash, record, true);
+    list->entries[list->count++] = entry;
+}
+
+static void list_clear(struct entry_list *list) {
+    list->count = 0;
+    if (list->capacity > LISTED_KEEP) {
+        free(list->entries);
+        *list = (struct entry_list){0};
+    }
+}
+
+void recent_change(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record) {
+    list_add(&recent->pending, add(recent, key, hash, record, true));
 }
 
 void recent_remember(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record) {
     if (record == NULL || record->value.length <= RECENT_VALUE_LIMIT)
         add(recent, key, hash, record, false);
+}
+
+void recent_keep(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record) {
+    struct recent_entry *entry = find_slot(recent, key, hash)->entry;
+    list_add(&recent->kept, entry != NULL ? entry : add(recent, key, hash, record, false));
+    recent->kept_sorted = false;
+}
+
+static struct revision entry_revision(const struct recent_entry *entry) {
+    struct record record;
+    recent_load(entry, &record);
+    return record.modified;
+}
+
+static int compare_entries(const void *left, const void *right) {
+    const struct recent_entry *const *a = left;
+    const struct recent_entry *const *b = right;
+    return revision_compare(entry_revision(*a), entry_revision(*b));
+}
+
+static const struct recent_entry *list_find(const struct entry_list *list, struct revision at) {
+    size_t low = 0;
+    size_t high = list->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = revision_compare(entry_revision(list->entries[middle]), at);
+        if (order == 0)
+            return list->entries[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+const struct recent_entry *recent_at(struct recent *recent, struct revision at) {
+    const struct recent_entry *entry = list_find(&recent->pending, at);
+    if (entry != NULL || recent->kept.count == 0)
+        return entry;
+    if (!recent->kept_sorted)
+        qsort(recent->kept.entries, recent->kept.count, sizeof(struct recent_entry *), compare_entries);
+    recent->kept_sorted = true;
+    return list_find(&recent->kept, at);
 }
 
 /* --- spilling and evicting --- */
@@ -220,11 +275,14 @@ static struct recent_entry *clean(struct recent *recent, struct recent_entry *en
     return entry;
 }
 
-/* Moves `spill` to the first entry that matters: not spilled, and newest of its key (or to be followed). */
+/*
+ * Moves `spill` to the first entry that matters: not spilled, and newest of its key (or to be followed: then
+ * it may be that the newest was spilled before).
+ */
 static struct recent_entry *settle(struct recent *recent) {
     struct recent_entry *entry = NULL;
     while ((entry = entry_at(&recent->spill)) != NULL &&
-           (!entry->dirty || (entry->superseded && !recent->follow)))
+           (!entry->dirty || (entry->superseded && !recent->follow) || recent->dirty_count == 0))
         pass(recent, entry);
     return entry;
 }
@@ -261,12 +319,8 @@ bool recent_passed(const struct recent *recent, struct recent_mark mark) {
 }
 
 void recent_written(struct recent *recent) {
-    recent->pending_count = 0;
-    if (recent->pending_capacity > PENDING_KEEP) {
-        free(recent->pending);
-        recent->pending = NULL;
-        recent->pending_capacity = 0;
-    }
+    list_clear(&recent->pending);
+    list_clear(&recent->kept);
 }
 
 static bool at_spill(const struct recent *recent) {

@@ -41,6 +41,10 @@ struct recent_mark {
     uint64_t sequence;
     size_t offset;
 };
+struct entry_list {
+    struct recent_entry **entries;
+    size_t count, capacity;
+};
 struct recent_slot {
     uint64_t hash;
     struct recent_entry *entry; /* NULL: empty */
@@ -58,8 +62,9 @@ struct recent {
     bool follow; /* spilling a key whose entry was superseded spills the newest one; set by the owner */
     struct recent_slot *slots;
     size_t slot_count, entry_count;
-    struct recent_entry **pending; /* changes since recent_written, in order */
-    size_t pending_count, pending_capacity;
+    /* Since recent_written: changes, in order; and what changes superseded that has to be kept. */
+    struct entry_list pending, kept;
+    bool kept_sorted;
 };
 
 /* Seeded hash of a key. */
@@ -86,6 +91,13 @@ struct recent_entry *recent_find(struct recent *recent, struct bytes key, uint64
 void recent_change(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record);
 /* What the store says of a key that is not known here. record NULL: it does not exist. */
 void recent_remember(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record);
+
+/*
+ * The key's newest record before a change that is to come: until recent_written it is found by its revision.
+ */
+void recent_keep(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record);
+/* A change, or a record kept, since recent_written; NULL: none of this revision. */
+const struct recent_entry *recent_at(struct recent *recent, struct revision at);
 
 /* The oldest dirty entry, which is clean from now on: the caller puts it into the batch. NULL: none is dirty.
  */

@@ -104,16 +104,24 @@ void record_load_log(struct bytes encoded, struct revision at, struct bytes *key
     record->value = rest(&loader);
 }
 
-void log_key_store(uint8_t place[LOG_KEY_LENGTH], struct revision revision) {
-    place[0] = PREFIX_LOG;
+static void revision_key_store(uint8_t place[LOG_KEY_LENGTH], uint8_t prefix, struct revision revision) {
+    place[0] = prefix;
     for (int i = 0; i < 8; i++)
         place[1 + i] = (uint8_t)((uint64_t)revision.main >> (56 - 8 * i));
     for (int i = 0; i < 4; i++)
         place[9 + i] = (uint8_t)(revision.sub >> (24 - 8 * i));
 }
 
+void log_key_store(uint8_t place[LOG_KEY_LENGTH], struct revision revision) {
+    revision_key_store(place, PREFIX_LOG, revision);
+}
+
+void kept_key_store(uint8_t place[LOG_KEY_LENGTH], struct revision revision) {
+    revision_key_store(place, PREFIX_KEPT, revision);
+}
+
 struct revision log_key_load(struct bytes key) {
-    if (key.length != LOG_KEY_LENGTH || key.data[0] != PREFIX_LOG)
+    if (key.length != LOG_KEY_LENGTH || (key.data[0] != PREFIX_LOG && key.data[0] != PREFIX_KEPT))
         damaged();
     uint64_t main = 0;
     uint32_t sub = 0;
@@ -122,4 +130,10 @@ struct revision log_key_load(struct bytes key) {
     for (int i = 0; i < 4; i++)
         sub = sub << 8 | key.data[9 + i];
     return (struct revision){.main = (int64_t)main, .sub = sub};
+}
+
+int revision_compare(struct revision a, struct revision b) {
+    if (a.main != b.main)
+        return a.main < b.main ? -1 : 1;
+    return a.sub < b.sub ? -1 : a.sub > b.sub;
 }

@@ -1,12 +1,14 @@
 /*
  * record: what the store holds, byte by byte. One key space, prefixes by content:
  *
- *   'c' user key             the key's current state: metadata, then the value. Deleted keys keep a
- * tombstone. 'h' main be64 sub be32   the log of revisions: metadata, key, value of one change. 'k' lease
- * be64 user key  the key is attached to the lease (lease/lease_book.h). 'l' lease be64           a lease. 'm'
- * name                 meta data: "applied", "compacted", "conf_state", "format".
+ * - 'c' user key: the key's current state: metadata, then the value. Deleted keys keep a tombstone.
+ * - 'h' main be64 sub be32: the log of revisions: metadata, key, value of one change.
+ * - 'p' main be64 sub be32: what compaction keeps of the log (kept.h): the same records.
+ * - 'k' lease be64 user key: the key is attached to the lease (lease/lease_book.h).
+ * - 'l' lease be64: a lease.
+ * - 'm' name: meta data: "applied", "compacted", "conf_state", "format", "kept", "physical".
  *
- * Both kinds of record link to the key's previous revision in the log, so that a read at an old revision
+ * All kinds of record link to the key's previous revision in the log, so that a read at an old revision
  * walks back from the current state. Metadata are varints (a typical head takes 8 to 12 bytes).
  * A record that does not decode means that the store is damaged: LOG_FATAL.
  */
@@ -35,6 +37,7 @@ enum {
     PREFIX_LOG = 'h',
     PREFIX_ATTACHMENT = 'k',
     PREFIX_LEASE = 'l',
+    PREFIX_KEPT = 'p',
     PREFIX_META = 'm',
 };
 
@@ -47,6 +50,12 @@ void record_load_current(struct bytes encoded, struct record *record);
 void record_load_log(struct bytes encoded, struct revision at, struct bytes *key, struct record *record);
 
 void log_key_store(uint8_t place[LOG_KEY_LENGTH], struct revision revision);
+/* The same place in the keyspace of what is kept. */
+void kept_key_store(uint8_t place[LOG_KEY_LENGTH], struct revision revision);
+/* Of either kind of key. */
 struct revision log_key_load(struct bytes key);
+
+/* < 0: a is older. */
+int revision_compare(struct revision a, struct revision b);
 
 #endif

@@ -3,20 +3,23 @@
 
 #include <stdlib.h>
 
-enum { FIRST_CAPACITY = 64 };
+enum { FIRST_CAPACITY = 64, ALLOCATION_HEAD = 16 };
 
-void selection_begin(struct selection *selection, struct view *view, const struct range_request *request,
-                     uint64_t limit) {
+void selection_begin(struct selection *selection, struct view *view, int64_t revision,
+                     const struct range_request *request, uint64_t limit) {
     *selection = (struct selection){.view = view,
+                                    .revision = revision,
                                     .target = request->sort_target,
                                     .descending = request->sort_order == SORT_DESCEND,
                                     .limit = limit};
 }
 
 void selection_free(struct selection *selection) {
+    for (size_t i = 0; i < selection->count; i++)
+        free(selection->entries[i].key);
     free(selection->entries);
     selection->entries = NULL;
-    selection->count = selection->capacity = 0;
+    selection->count = selection->capacity = selection->key_bytes = 0;
 }
 
 static uint64_t value_prefix(struct bytes value) {
@@ -41,12 +44,13 @@ static uint64_t attribute_of(const struct selection *selection, const struct rec
 
 static int compare_values(const struct selection *selection, const struct selected *a,
                           const struct selected *b) {
-    struct found left = {0};
-    struct found right = {0};
-    struct bytes key;
+    struct found left;
+    struct found right;
+    uint64_t examined = 0;
     int order = 0;
-    if (view_at(selection->view, (struct revision){a->main, a->sub}, &key, &left) &&
-        view_at(selection->view, (struct revision){b->main, b->sub}, &key, &right))
+    bool both = view_get(selection->view, selected_key(a), selection->revision, &left, &examined);
+    both = view_get(selection->view, selected_key(b), selection->revision, &right, &examined) && both;
+    if (both)
         order = bytes_compare(left.record.value, right.record.value);
     view_release(selection->view, &left);
     view_release(selection->view, &right);
@@ -90,9 +94,22 @@ static size_t next_capacity(const struct selection *selection) {
     return selection->capacity == 0 ? FIRST_CAPACITY : selection->capacity * 2;
 }
 
-size_t selection_bytes_to_add(const struct selection *selection) {
+size_t selection_bytes_to_add(const struct selection *selection, struct bytes key) {
     bool grows = !full(selection) && selection->count == selection->capacity;
-    return (grows ? next_capacity(selection) : selection->capacity) * sizeof(struct selected);
+    return (grows ? next_capacity(selection) : selection->capacity) * sizeof(struct selected) +
+           selection->key_bytes + key.length + ALLOCATION_HEAD;
+}
+
+static void copy_key(struct selection *selection, struct selected *entry, struct bytes key) {
+    entry->key = must_alloc(key.length + 1);
+    if (key.length != 0)
+        memcpy(entry->key, key.data, key.length);
+    selection->key_bytes += key.length + ALLOCATION_HEAD;
+}
+
+static void drop_key(struct selection *selection, struct selected *entry) {
+    selection->key_bytes -= entry->key_length + ALLOCATION_HEAD;
+    free(entry->key);
 }
 
 static void build_heap(struct selection *selection) {
@@ -101,27 +118,35 @@ static void build_heap(struct selection *selection) {
     selection->heap = true;
 }
 
-void selection_add(struct selection *selection, const struct record *record, uint32_t size) {
+static void append(struct selection *selection, const struct selected *entry) {
+    if (selection->count == selection->capacity) {
+        selection->capacity = next_capacity(selection);
+        selection->entries = must_realloc(selection->entries, selection->capacity * sizeof(struct selected));
+    }
+    selection->entries[selection->count++] = *entry;
+}
+
+void selection_add(struct selection *selection, struct bytes key, const struct record *record,
+                   uint32_t size) {
     struct selected entry = {.attribute = attribute_of(selection, record),
-                             .main = record->modified.main,
-                             .sub = record->modified.sub,
+                             .key_length = (uint32_t)key.length,
                              .ordinal = selection->seen++,
                              .size = size};
+    copy_key(selection, &entry, key);
     if (!full(selection)) {
-        if (selection->count == selection->capacity) {
-            selection->capacity = next_capacity(selection);
-            selection->entries =
-                must_realloc(selection->entries, selection->capacity * sizeof(struct selected));
-        }
-        selection->entries[selection->count++] = entry;
+        append(selection, &entry);
         return;
     }
     if (!selection->heap)
         build_heap(selection);
-    if (compare(selection, &entry, &selection->entries[0]) < 0) {
-        selection->entries[0] = entry;
-        sift_down(selection, 0, selection->count);
+    struct selected *worst = &selection->entries[0];
+    if (compare(selection, &entry, worst) >= 0) {
+        drop_key(selection, &entry);
+        return;
     }
+    drop_key(selection, worst);
+    *worst = entry;
+    sift_down(selection, 0, selection->count);
 }
 
 static void begin_ordering(struct selection *selection) {

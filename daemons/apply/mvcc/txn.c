@@ -212,6 +212,8 @@ static void run_range(struct txn *txn, struct bytes body) {
         uint64_t examined = read.examined - before;
         txn->limits.keys -= examined < txn->limits.keys ? examined : txn->limits.keys;
     }
+    if (read.view.missing != 0)
+        txn->view->missing = read.view.missing;
     buffer_append_bytes(txn->out, buffer_bytes(&read.out));
     range_read_free(&read);
 }
@@ -300,5 +302,7 @@ uint16_t txn_read(struct view *view, struct bytes message, const struct txn_read
     buffer_free(&txn.path);
     if (interrupted(&txn))
         return TXN_READ_UNFINISHED;
+    if (view->missing != 0)
+        return STATUS_COMPACTED;
     return too_large(&txn) ? TXN_READ_TOO_LARGE : status;
 }

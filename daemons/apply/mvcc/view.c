@@ -1,6 +1,8 @@
 /* view: see view.h. */
 #include "apply/mvcc/view.h"
 
+#include "common/log.h"
+
 enum { KEY_ON_STACK = 512 };
 
 void view_release(struct view *view, struct found *found) {
@@ -24,45 +26,36 @@ static struct bytes current_key_of(struct current_key *place, struct bytes key) 
     return bytes_of(data, key.length + 1);
 }
 
-static int compare_revisions(struct revision a, struct revision b) {
-    if (a.main != b.main)
-        return a.main < b.main ? -1 : 1;
-    return a.sub < b.sub ? -1 : a.sub > b.sub;
-}
-
-/* A change that is not in the store's log yet: changes since the last write lie in the order of revisions. */
-static const struct recent_entry *pending_change(const struct recent *recent, struct revision at) {
-    size_t low = 0;
-    size_t high = recent == NULL ? 0 : recent->pending_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        struct record record;
-        recent_load(recent->pending[middle], &record);
-        int order = compare_revisions(record.modified, at);
-        if (order == 0)
-            return recent->pending[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
+/* What is in neither was in the log once: what is kept of it was written before anything of it went. */
+static bool find_logged(struct view *view, struct revision at, struct store_value *value) {
+    uint8_t key[LOG_KEY_LENGTH];
+    log_key_store(key, at);
+    if (store_get(view->store, view->snapshot, bytes_of(key, sizeof key), value))
+        return true;
+    kept_key_store(key, at);
+    return store_get(view->store, NULL, bytes_of(key, sizeof key), value);
 }
 
 bool view_at(struct view *view, struct revision at, struct bytes *key, struct found *found) {
     view_release(view, found);
-    const struct recent_entry *pending = pending_change(view->recent, at);
-    if (pending != NULL) {
-        recent_load(pending, &found->record);
-        *key = recent_key(pending);
+    const struct recent_entry *entry = view->recent == NULL ? NULL : recent_at(view->recent, at);
+    if (entry != NULL) {
+        recent_load(entry, &found->record);
+        *key = recent_key(entry);
         return true;
     }
-    uint8_t log_key[LOG_KEY_LENGTH];
-    log_key_store(log_key, at);
-    if (!store_get(view->store, view->snapshot, bytes_of(log_key, sizeof log_key), &found->value))
+    if (!find_logged(view, at, &found->value))
         return false;
     record_load_log(found->value.bytes, at, key, &found->record);
     return true;
+}
+
+static void note_missing(struct view *view, int64_t revision) {
+    if (view->snapshot == NULL)
+        LOG_FATAL("the database lacks a record of its history; remove the member's data and let it rejoin",
+                  F_I64("read-revision", revision), F_I64("compact-revision", view->compacted));
+    if (view->missing == 0 || view->missing > revision)
+        view->missing = revision;
 }
 
 /* Walks back to what was visible at `revision`. False: the key did not exist then. */
@@ -70,8 +63,12 @@ static bool walk_back(struct view *view, int64_t revision, struct found *found, 
     while (found->record.modified.main > revision) {
         struct revision previous = found->record.previous;
         struct bytes key;
-        if (previous.main == 0 || !view_at(view, previous, &key, found))
+        if (previous.main == 0)
             return false;
+        if (!view_at(view, previous, &key, found)) {
+            note_missing(view, revision);
+            return false;
+        }
         ++*examined;
     }
     return !found->record.tombstone;

@@ -3,8 +3,14 @@
  * store with `recent` laid over it.
  *
  * A key at revision R: its current record; while that was modified after R, the record its `previous` link
- * names in the log. Records newer than the view's own revision are treated the same way, so a store that
- * holds a half-done change (a large delete that is written in parts) never shows it.
+ * names in the log, or in what compaction kept of it. Records newer than the view's own revision are treated
+ * the same way, so a store that holds a half-done change (a large delete that is written in parts) never
+ * shows it.
+ *
+ * Compaction takes records of the log away from under snapshots. A read over one at a revision that was
+ * compacted meanwhile may find a link's record gone: it goes on as if the key had not existed and says so in
+ * `missing`; whoever reads throws the answer away. Everything that a read at a later revision needs is kept;
+ * a gap there, or in the present state, is damage.
  */
 #ifndef QUORATE_APPLY_MVCC_VIEW_H
 #define QUORATE_APPLY_MVCC_VIEW_H
@@ -19,6 +25,7 @@ struct view {
     uint64_t hash_seed;
     int64_t revision;  /* the newest visible */
     int64_t compacted; /* older ones are refused by whoever asks; -1: none */
+    int64_t missing;   /* lowest revision of a read that lacked a record of the log; 0: none did */
     int store_flags;   /* of struct store iterate */
 };
 

@@ -12,9 +12,9 @@
  * full disk) is the environment failing: the implementation logs and ends the process (LOG_FATAL), because a
  * member that cannot trust its store must not answer. Only checkpoint reports failure: it harms nobody.
  *
- * Threading. write, flush, flush_wait: one thread at a time. get, snapshot, iterate, durable_get, checkpoint,
- * sizes: any thread, concurrently with that one. An iterator, a batch or a value belongs to one thread at a
- * time.
+ * Threading. write, flush, flush_wait, drop_below: one thread at a time. get, snapshot, iterate, durable_get,
+ * checkpoint, sizes: any thread, concurrently with that one. An iterator, a batch or a value belongs to one
+ * thread at a time.
  */
 #ifndef QUORATE_APPLY_STORE_STORE_H
 #define QUORATE_APPLY_STORE_STORE_H
@@ -94,6 +94,14 @@ struct store_operations {
      * behind.
      */
     int (*checkpoint)(struct store *store, const char *directory, struct bytes key, struct buffer *value);
+
+    /*
+     * Nobody asks any more for the keys that begin with `prefix` and a number (8 bytes, big-endian) less than
+     * `below`: from now on the store forgets any of them at any time, some sooner, some later, some never;
+     * durably, whatever else is durable, and from under snapshots and iterators too. One prefix only; `below`
+     * never falls. Does not wait. Not remembered by the store: to be called again after it was opened.
+     */
+    void (*drop_below)(struct store *store, uint8_t prefix, uint64_t below);
 
     struct store_sizes (*sizes)(struct store *store);
     /* Flushes and closes. Snapshots, iterators, batches and values must be gone. */

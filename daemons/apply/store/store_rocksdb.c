@@ -2,7 +2,7 @@
  * store_rocksdb: see store.h for the contract, building-blocks.md 2 for why the options are what they are.
  *
  * Memory: the block cache holds index and filter blocks too, so that memory does not grow with the number of
- * keys; three write buffers at most. Threads: one for flushes, one for compactions.
+ * keys; three write buffers at most. Threads: one for flushes, one for merges, one that drops (drop.h).
  * Every error of a read, a write or of the background is LOG_FATAL: a failed flush must not be retried here
  * (RocksDB 7.8 may misorder updates), and a store in doubt must not answer.
  */
@@ -16,6 +16,7 @@
 
 #include "common/log.h"
 
+#include "apply/store/drop.h"
 #include "apply/store/remove_directory.h"
 
 enum {
@@ -36,6 +37,7 @@ struct rocksdb_store {
     rocksdb_readoptions_t *read, *read_durable;
     rocksdb_writeoptions_t *write;
     rocksdb_flushoptions_t *flush, *flush_wait;
+    struct drop *drop;
 };
 
 struct store_snapshot {
@@ -309,6 +311,10 @@ static int checkpoint(struct store *store, const char *directory, struct bytes k
     return -reason;
 }
 
+static void drop(struct store *store, uint8_t prefix, uint64_t below) {
+    drop_below(of(store)->drop, prefix, below);
+}
+
 static struct store_sizes sizes(struct store *store) {
     check_background(of(store));
     uint64_t memory = property(of(store), "rocksdb.cur-size-all-mem-tables");
@@ -325,6 +331,7 @@ static struct store_sizes sizes(struct store *store) {
 
 static void release_options(struct rocksdb_store *store) {
     rocksdb_options_destroy(store->options);
+    drop_free(store->drop);
     rocksdb_readoptions_destroy(store->read);
     rocksdb_readoptions_destroy(store->read_durable);
     rocksdb_writeoptions_destroy(store->write);
@@ -335,6 +342,7 @@ static void release_options(struct rocksdb_store *store) {
 
 static void close_store(struct store *store) {
     flush_wait(store);
+    drop_stop(of(store)->drop);
     rocksdb_cancel_all_background_work(of(store)->database, 1);
     rocksdb_close(of(store)->database);
     release_options(of(store));
@@ -364,6 +372,7 @@ static const struct store_operations rocksdb_operations = {
     .flush = flush,
     .flush_wait = flush_wait,
     .checkpoint = checkpoint,
+    .drop_below = drop,
     .sizes = sizes,
     .close = close_store,
 };
@@ -427,6 +436,7 @@ static struct rocksdb_store *make_store(const struct store_rocksdb_options *give
     struct rocksdb_store *store = must_zalloc(sizeof *store);
     store->head.operations = &rocksdb_operations;
     store->options = make_options(given);
+    store->drop = drop_new(store->options);
     store->read = rocksdb_readoptions_create();
     store->read_durable = rocksdb_readoptions_create();
     rocksdb_readoptions_set_read_tier(store->read_durable, PERSISTED_TIER);
@@ -444,8 +454,10 @@ struct store *store_rocksdb_open(const char *directory, const struct store_rocks
     struct rocksdb_store *store = make_store(options);
     char *reason = NULL;
     store->database = rocksdb_open(store->options, directory, &reason);
-    if (reason == NULL)
+    if (reason == NULL) {
+        drop_start(store->drop, store->database);
         return &store->head;
+    }
     snprintf(
         error, 512,
         "the database in %.150s cannot be opened: %.180s; restore this member from a backup, or remove it "

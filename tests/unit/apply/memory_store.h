@@ -1,6 +1,7 @@
 /*
  * memory_store: the smallest thing that keeps store.h's promises, for unit tests: a sorted array per state,
- * copied on every write. A crash goes back to the state at the last flush.
+ * copied on every write. A crash goes back to the state at the last flush. What is to be dropped goes from
+ * all states, snapshots included: at once and whole, or by chance.
  */
 #ifndef QUORATE_TESTS_UNIT_APPLY_MEMORY_STORE_H
 #define QUORATE_TESTS_UNIT_APPLY_MEMORY_STORE_H
@@ -15,6 +16,7 @@ struct pair {
 
 struct store_snapshot {
     unsigned references;
+    struct store_snapshot *next, **place; /* in the list of all states */
     struct pair *pairs;
     size_t count, capacity;
 };
@@ -22,6 +24,11 @@ struct store_snapshot {
 struct memory_store {
     struct store head;
     struct store_snapshot *now, *durable;
+    struct store_snapshot *states; /* all, snapshots included */
+    uint64_t drop_below;
+    uint8_t drop_prefix;
+    unsigned keep_one_in; /* of what is to be dropped, each time; 0: none stays */
+    uint64_t random;
     unsigned open_iterators;
     unsigned flush_after; /* so many writes from now; 0: never */
 };
@@ -47,12 +54,26 @@ static inline struct bytes memory_copy(struct bytes bytes) {
 static inline void memory_unref(struct store_snapshot *state) {
     if (state == NULL || --state->references > 0)
         return;
+    *state->place = state->next;
+    if (state->next != NULL)
+        state->next->place = state->place;
     for (size_t i = 0; i < state->count; i++) {
         free((void *)state->pairs[i].key.data);
         free((void *)state->pairs[i].value.data);
     }
     free(state->pairs);
     free(state);
+}
+
+static inline struct store_snapshot *memory_new_state(struct memory_store *memory) {
+    struct store_snapshot *state = must_zalloc(sizeof *state);
+    state->references = 1;
+    state->next = memory->states;
+    state->place = &memory->states;
+    if (state->next != NULL)
+        state->next->place = &state->next;
+    memory->states = state;
+    return state;
 }
 
 /* First pair with key >= wanted. */
@@ -70,11 +91,10 @@ static inline size_t memory_lower(const struct store_snapshot *state, struct byt
 }
 
 /* A state that nobody else refers to. */
-static inline struct store_snapshot *memory_own(struct store_snapshot *state) {
+static inline struct store_snapshot *memory_own(struct memory_store *memory, struct store_snapshot *state) {
     if (state->references == 1)
         return state;
-    struct store_snapshot *copy = must_zalloc(sizeof *copy);
-    copy->references = 1;
+    struct store_snapshot *copy = memory_new_state(memory);
     copy->capacity = copy->count = state->count;
     copy->pairs = must_alloc((state->count + 1) * sizeof(struct pair));
     for (size_t i = 0; i < state->count; i++)
@@ -233,7 +253,7 @@ static inline void memory_flush_wait(struct store *store) {
 
 static inline void memory_write(struct store *store, struct store_batch *batch) {
     struct memory_store *memory = (struct memory_store *)store;
-    memory->now = memory_own(memory->now);
+    memory->now = memory_own(memory, memory->now);
     for (size_t i = 0; i < batch->count; i++)
         memory_set(memory->now, &batch->pairs[i]);
     if (memory->flush_after > 0 && --memory->flush_after == 0)
@@ -256,6 +276,36 @@ static inline int memory_checkpoint(struct store *store, const char *directory, 
     return 0;
 }
 
+static inline bool memory_is_dropped(const struct memory_store *memory, struct bytes key) {
+    uint64_t number = 0;
+    if (key.length < 9 || key.data[0] != memory->drop_prefix)
+        return false;
+    for (int i = 0; i < 8; i++)
+        number = number << 8 | key.data[1 + i];
+    return number < memory->drop_below;
+}
+
+/* Forgets some of what is to be dropped, in every state on its own. Not while an iterator is open. */
+static inline void memory_drop_some(struct memory_store *memory) {
+    REQUIRE(memory->open_iterators == 0);
+    for (struct store_snapshot *state = memory->states; state != NULL; state = state->next) {
+        for (size_t at = state->count; at-- > 0;) {
+            memory->random = memory->random * UINT64_C(6364136223846793005) + 1442695040888963407;
+            bool stays = memory->keep_one_in > 0 && (memory->random >> 33) % memory->keep_one_in == 0;
+            if (memory_is_dropped(memory, state->pairs[at].key) && !stays)
+                memory_remove(state, at);
+        }
+    }
+}
+
+static inline void memory_drop_below(struct store *store, uint8_t prefix, uint64_t below) {
+    struct memory_store *memory = (struct memory_store *)store;
+    REQUIRE(below >= memory->drop_below);
+    memory->drop_prefix = prefix;
+    memory->drop_below = below;
+    memory_drop_some(memory);
+}
+
 static inline struct store_sizes memory_sizes(struct store *store) {
     (void)store;
     return (struct store_sizes){.total = 2, .in_use = 1};
@@ -265,6 +315,7 @@ static inline struct store_sizes memory_sizes(struct store *store) {
 static inline void memory_crash(struct memory_store *memory) {
     memory_unref(memory->now);
     memory->now = memory_retain(memory->durable);
+    memory->drop_below = 0;
 }
 
 static inline void memory_close(struct store *store) {
@@ -300,6 +351,7 @@ static const struct store_operations memory_operations = {
     .flush = memory_flush,
     .flush_wait = memory_flush_wait,
     .checkpoint = memory_checkpoint,
+    .drop_below = memory_drop_below,
     .sizes = memory_sizes,
     .close = memory_close,
 };
@@ -307,7 +359,7 @@ static const struct store_operations memory_operations = {
 static inline struct memory_store *memory_store_new(void) {
     struct memory_store *memory = must_zalloc(sizeof *memory);
     memory->head.operations = &memory_operations;
-    memory->now = must_zalloc(sizeof *memory->now);
+    memory->now = memory_new_state(memory);
     memory->now->references = 2;
     memory->durable = memory->now;
     return memory;

@@ -1,8 +1,9 @@
 /*
  * Random entries and reads against mvcc_model.h: puts, deletes, nested transactions, compactions; reads at
- * any revision, sorted, filtered, limited, in slices of random size; commits at random places; crashes that
- * lose what was not flushed, also in the middle of an entry that is written in parts, after which the log is
- * replayed and must give the same answers.
+ * any revision, sorted, filtered, limited, in slices of random size; commits at random places; physical
+ * compactions that go on meanwhile, and take the log away from under reads that are under way; crashes that
+ * lose what was not flushed, also in the middle of an entry that is written in parts or of a compaction,
+ * after which the log is replayed and must give the same answers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 
 #include "memory_store.h"
 #include "mvcc_model.h"
+#include "plan_model.h"
 #include "requests.h"
 
 enum { SEEDS = 40, STEPS = 400, KEYS = 14 };
@@ -27,6 +29,8 @@ struct world {
     struct memory_store *store;
     struct mvcc mvcc;
     struct model model;
+    struct plan plan;
+    unsigned compactions, reads_cut_short;
     struct arena arena;
     /* The log, and what each entry was answered. */
     struct bytes entries[STEPS + 1];
@@ -191,11 +195,12 @@ static struct bytes draw_txn(struct world *world, unsigned depth, uint32_t *used
     return keep(world, &out);
 }
 
-static struct bytes draw_entry(struct world *world) {
+enum { KIND_COMPACTION = 19, KINDS };
+
+static struct bytes draw_entry(struct world *world, uint64_t kind) {
     struct buffer body = {0};
     struct buffer out = {0};
     struct internal_request request = {.id = world->last + 1};
-    uint64_t kind = draw(world, 20);
     if (kind < 9) {
         struct put_request put = draw_put(world);
         encode_put(&body, &put);
@@ -206,13 +211,14 @@ static struct bytes draw_entry(struct world *world) {
             delete.range_end = draw_end(world);
         encode_delete(&body, &delete);
         request.number = INTERNAL_DELETE_RANGE;
-    } else if (kind < 19) {
+    } else if (kind < KIND_COMPACTION) {
         uint32_t used = 0;
         buffer_append_bytes(&body, draw_txn(world, 1, &used));
         request.number = INTERNAL_TXN;
     } else {
         struct compaction_request compaction = {
-            .revision = world->model.compacted + (int64_t)draw(world, 12) - (one_in(world, 3) ? 1 : 0)};
+            .revision = one_in(world, 3) ? world->model.revision + 1 - (int64_t)draw(world, 9)
+                                         : world->model.compacted + (int64_t)draw(world, 12)};
         encode_compaction(&body, &compaction);
         request.number = INTERNAL_COMPACTION;
     }
@@ -237,8 +243,8 @@ static void execute(struct world *world, uint64_t index) {
                         outcome.body.length);
 }
 
-static void step_entry(struct world *world) {
-    struct bytes entry = draw_entry(world);
+static void step_entry_of(struct world *world, uint64_t kind) {
+    struct bytes entry = draw_entry(world, kind);
     struct internal_request request;
     struct buffer answer = {0};
     uint64_t index = ++world->last;
@@ -251,13 +257,18 @@ static void step_entry(struct world *world) {
     execute(world, index);
 }
 
+static void step_entry(struct world *world) {
+    if (world->last < STEPS)
+        step_entry_of(world, draw(world, KINDS));
+}
+
 /* The log goes on while the snapshot is prepared: it still has to show the revision of the request. */
 static struct store_snapshot *prepared_snapshot(struct world *world, int64_t *revision) {
     mvcc_commit(&world->mvcc);
     struct recent_mark mark = mvcc_request_snapshot(&world->mvcc);
     *revision = world->mvcc.revision;
     while (!mvcc_snapshot_ready(&world->mvcc, mark)) {
-        if (world->last < STEPS && one_in(world, 2))
+        if (one_in(world, 2))
             step_entry(world);
         mvcc_commit(&world->mvcc);
     }
@@ -270,6 +281,79 @@ static void draw_bounds(struct world *world) {
     world->mvcc.spill_limit = draw(world, 4000);
     world->mvcc.spill_step = 1 + draw(world, 200);
     world->mvcc.recent.limit = world->mvcc.spill_limit + draw(world, 4000);
+}
+
+/* Of what no read at or after the compacted revision can need, nothing is left but log that is not dropped.
+ */
+static void check_leftovers(struct world *world, int64_t compacted) {
+    const struct store_snapshot *state = world->store->now;
+    for (size_t i = 0; i < state->count; i++) {
+        const struct pair *pair = &state->pairs[i];
+        struct record record;
+        if (pair->key.data[0] == PREFIX_CURRENT) {
+            struct bytes key = bytes_of(pair->key.data + 1, pair->key.length - 1);
+            mvcc_lookup(&world->mvcc, key, key_hash(key, world->mvcc.hash_seed), &record);
+            assert_false(record.tombstone && record.modified.main < compacted);
+        } else if (pair->key.data[0] == PREFIX_KEPT) {
+            assert_true(plan_is_link(state, log_key_load(pair->key), compacted));
+        } else if (pair->key.data[0] == PREFIX_LOG && world->store->keep_one_in == 0) {
+            assert_true(log_key_load(pair->key).main >= compacted);
+        }
+    }
+}
+
+static void step_compaction(struct world *world) {
+    int64_t compacted = world->plan.compacted;
+    if (!plan_step(&world->plan, &world->mvcc, draw(world, 5)))
+        return;
+    world->compactions++;
+    mvcc_commit(&world->mvcc);
+    check_leftovers(world, compacted);
+}
+
+static bool same_version(const struct record *record, const struct version *version) {
+    return record->create == version->create && record->version == version->version &&
+           record->modified.main == version->main && record->tombstone == version->tombstone &&
+           bytes_equal(record->value, version->value);
+}
+
+/* The log from the compacted revision on is whole, and the links of what came later lead somewhere. */
+static void check_history(struct world *world) {
+    struct view view = mvcc_view(&world->mvcc, NULL);
+    const struct model *model = &world->model;
+    uint32_t sub = 0;
+    for (size_t i = 0; i < model->count; i++) {
+        const struct version *version = &model->versions[i];
+        struct found found = {0};
+        struct bytes key;
+        sub = i > 0 && model->versions[i - 1].main == version->main ? sub + 1 : 0;
+        if (version->main < model->compacted)
+            continue;
+        assert_true(view_at(&view, (struct revision){version->main, sub}, &key, &found));
+        assert_true(bytes_equal(key, version->key) && same_version(&found.record, version));
+        const struct version *older = model_at(model, version->key, version->main - 1);
+        struct revision previous = found.record.previous;
+        assert_true(older == NULL || previous.main == older->main);
+        if (previous.main != 0 && version->main > model->compacted) {
+            assert_true(view_at(&view, previous, &key, &found));
+            assert_true(bytes_equal(key, version->key));
+            assert_true(older == NULL ? found.record.tombstone : same_version(&found.record, older));
+        }
+        view_release(&view, &found);
+    }
+}
+
+/* What goes on while a read over a snapshot is between two slices. */
+static void disturb(struct world *world) {
+    step_entry(world);
+    if (world->last < STEPS && one_in(world, 4))
+        step_entry_of(world, KIND_COMPACTION);
+    for (uint64_t i = draw(world, 40); i > 0; i--) {
+        step_compaction(world);
+        if (one_in(world, 3))
+            memory_flush_wait(&world->store->head);
+    }
+    memory_drop_some(world->store);
 }
 
 static void step_read(struct world *world) {
@@ -294,7 +378,9 @@ static void step_read(struct world *world) {
     while (!done) {
         struct range_slice slice = {.keys = 1 + draw(world, 4), .bytes = 1 + draw(world, 60)};
         done = range_read_step(&read, slice);
-        if (!range_read_ready(&read))
+        if (!done && snapshot != NULL && one_in(world, 3))
+            disturb(world);
+        if (!range_read_ready(&read) || read.status != STATUS_OK)
             continue;
         assert_true(!sized || total == read.total);
         total = read.total;
@@ -307,6 +393,10 @@ static void step_read(struct world *world) {
         assert_int_equal(total, expected.length);
         assert_memory_equal(answer.data == NULL ? (void *)"" : answer.data,
                             expected.data == NULL ? (void *)"" : expected.data, answer.length);
+    } else if (status == STATUS_OK && read.status == STATUS_COMPACTED) {
+        world->reads_cut_short++;
+        assert_true(snapshot != NULL && read.view.missing == read.revision);
+        assert_true(read.revision < world->mvcc.compacted);
     } else if (status == STATUS_OK) {
         assert_int_equal(read.status, STATUS_TOO_MANY_REQUESTS); /* a selection beyond the budget */
         assert_int_equal(budget.limit, 100);
@@ -321,9 +411,13 @@ static void step_read(struct world *world) {
 
 static void step_crash(struct world *world) {
     char error[256];
+    struct store *store = &world->store->head;
     mvcc_close(&world->mvcc);
+    plan_clear(&world->plan);
     memory_crash(world->store);
-    assert_true(mvcc_open(&world->mvcc, &world->store->head, draw(world, UINT32_MAX), error));
+    assert_true(mvcc_open(&world->mvcc, store, draw(world, UINT32_MAX), error));
+    if (world->mvcc.physical >= 0)
+        store->operations->drop_below(store, PREFIX_LOG, (uint64_t)world->mvcc.physical);
     draw_bounds(world);
     while (world->mvcc.index < world->last) {
         execute(world, world->mvcc.index + 1);
@@ -334,6 +428,8 @@ static void step_crash(struct world *world) {
     assert_int_equal(world->mvcc.compacted, world->model.compacted);
 }
 
+static unsigned compactions, reads_cut_short; /* in all seeds */
+
 static void run_seed(uint64_t seed) {
     static struct world world;
     char error[256];
@@ -341,8 +437,9 @@ static void run_seed(uint64_t seed) {
     model_init(&world.model);
     assert_true(mvcc_open(&world.mvcc, &world.store->head, seed, error));
     draw_bounds(&world);
+    world.store->keep_one_in = (unsigned)draw(&world, 4);
     while (world.last < STEPS) {
-        uint64_t kind = draw(&world, 30);
+        uint64_t kind = draw(&world, 34);
         if (kind < 15)
             step_entry(&world);
         else if (kind < 25)
@@ -351,9 +448,16 @@ static void run_seed(uint64_t seed) {
             mvcc_commit(&world.mvcc);
         else if (kind < 28)
             memory_flush_wait(&world.store->head);
-        else if (one_in(&world, 4))
+        else if (kind < 30 && one_in(&world, 4))
             step_crash(&world);
+        else if (kind < 33)
+            step_compaction(&world);
+        else
+            check_history(&world);
     }
+    compactions += world.compactions;
+    reads_cut_short += world.reads_cut_short;
+    plan_clear(&world.plan);
     mvcc_close(&world.mvcc);
     memory_close(&world.store->head);
     model_free(&world.model);
@@ -366,6 +470,8 @@ static void test_random(void **state) {
         print_message("seed %u\n", (unsigned)seed);
         run_seed(seed);
     }
+    print_message("%u compactions, %u reads cut short\n", compactions, reads_cut_short);
+    assert_true(compactions > SEEDS && reads_cut_short > 0);
 }
 
 int main(void) {

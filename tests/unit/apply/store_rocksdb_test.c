@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -173,6 +174,79 @@ static void test_checkpoint(void **state) {
     buffer_free(&value);
 }
 
+enum { NUMBERED = 24000, NUMBERED_BYTES = 1000 };
+
+static struct bytes numbered_key(uint8_t place[10], uint8_t prefix, uint64_t number) {
+    place[0] = prefix;
+    for (int i = 0; i < 8; i++)
+        place[1 + i] = (uint8_t)(number >> (56 - 8 * i));
+    place[9] = 'x';
+    return bytes_of(place, 10);
+}
+
+/* What does not compress. */
+static void put_numbered(struct store *store) {
+    struct store_batch *batch = store->operations->new_batch(store);
+    static uint8_t value[NUMBERED_BYTES];
+    uint64_t random = 1;
+    for (uint64_t number = 0; number < NUMBERED; number++) {
+        uint8_t place[10];
+        for (size_t i = 0; i < sizeof value; i++) {
+            random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+            value[i] = (uint8_t)(random >> 56);
+        }
+        store->operations->batch_put(batch, numbered_key(place, 'h', number), bytes_of(value, sizeof value));
+        if (number % 100 == 0)
+            store->operations->batch_put(batch, numbered_key(place, 'g', number), text("stays"));
+        if (number % 100 != 99)
+            continue;
+        store->operations->write(store, batch);
+        store->operations->batch_clear(batch);
+    }
+    store->operations->free_batch(batch);
+    store->operations->flush_wait(store);
+}
+
+static bool holds(struct store *store, struct store_snapshot *snapshot, uint8_t prefix, uint64_t number) {
+    uint8_t place[10];
+    struct store_value value = {0};
+    bool found = store_get(store, snapshot, numbered_key(place, prefix, number), &value);
+    store_release(store, &value);
+    return found;
+}
+
+/* Another thread drops: there is nothing to wait for but the space. */
+static uint64_t wait_until_smaller(struct store *store, uint64_t limit) {
+    uint64_t total = 0;
+    for (int i = 0; i < 2000 && (total = store->operations->sizes(store).total) > limit; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    return total;
+}
+
+static void test_drop_below_gives_space_back(void **state) {
+    (void)state;
+    const uint64_t below = NUMBERED * 9 / 10;
+    struct store *store = open_database();
+    put_numbered(store);
+    struct store_snapshot *snapshot = store->operations->snapshot(store);
+    uint64_t before = store->operations->sizes(store).total;
+    assert_true(before > (uint64_t)NUMBERED * NUMBERED_BYTES);
+    store->operations->drop_below(store, 'h', below);
+    assert_true(wait_until_smaller(store, before / 5) <= before / 5);
+    for (uint64_t number = below; number < NUMBERED; number++)
+        assert_true(holds(store, NULL, 'h', number) && holds(store, snapshot, 'h', number));
+    for (uint64_t number = 0; number < NUMBERED; number += 100)
+        assert_true(holds(store, NULL, 'g', number));
+    assert_false(holds(store, NULL, 'h', below / 2) || holds(store, snapshot, 'h', below / 2));
+    store->operations->release_snapshot(snapshot);
+    store->operations->close(store);
+    store = open_database();
+    assert_false(holds(store, NULL, 'h', below / 2));
+    assert_true(holds(store, NULL, 'h', below));
+    store->operations->drop_below(store, 'h', NUMBERED); /* and closed while that may be under way */
+    store->operations->close(store);
+}
+
 static void test_sizes_are_never_nothing(void **state) {
     (void)state;
     struct store *store = open_database();
@@ -264,6 +338,7 @@ int main(int argc, char **argv) {
         CASE(test_iterator_keeps_its_bounds),
         CASE(test_durable_is_what_a_crash_leaves),
         CASE(test_checkpoint),
+        CASE(test_drop_below_gives_space_back),
         CASE(test_sizes_are_never_nothing),
         CASE(test_second_opener_is_refused),
         CASE(test_applied_key_is_where_maint_looks),
