@@ -10,7 +10,7 @@
  * SECURITY   Touches its client sockets, the links to raft, apply and maint in the runtime directory, and its
  * metrics file there. Never the data directory. Every byte of a client is taken for hostile. BUGS Killed, it
  * takes its clients' connections along; a write of theirs that was under way may or may not happen, as with
- * any lost connection. TLS, the JSON gateway, Watch, Lease and Auth are not served yet.
+ * any lost connection. TLS, the JSON gateway and Auth are not served yet.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -36,6 +36,7 @@ static void (*const services[RPC_COUNT])(struct rpc_stream *stream) = {
 };
 
 static const struct rpc_stream_service *const stream_services[RPC_COUNT] = {
+    [RPC_WATCH_WATCH] = &watch_service,
     [RPC_LEASE_LEASE_KEEP_ALIVE] = &lease_keepalive_service,
 };
 

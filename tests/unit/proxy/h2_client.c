@@ -202,7 +202,10 @@ void bench_open(struct bench *bench) {
                                                              .timeout_us = 7000000,
                                                              .pending_limit = 65536,
                                                              .waiting_bytes = 64 << 20,
-                                                             .max_request_bytes = 1572864});
+                                                             .max_request_bytes = 1572864,
+                                                             .election_us = 1000000,
+                                                             .watch_progress_us = 600000000,
+                                                             .seed = 42});
     bench->server = server_new(&bench->config);
     bench->server->role = bench->node.role;
     bench->node.now_us = bench->server->now_us;
@@ -234,6 +237,7 @@ struct h2_client *bench_client(struct bench *bench, uint32_t stream_window) {
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
     /* Streams beyond what the server allows are opened all the same until it says how many. */
     nghttp2_option_set_peer_max_concurrent_streams(option, CLIENT_STREAMS);
+    nghttp2_option_set_no_auto_window_update(option, bench->manual_windows);
     REQUIRE(nghttp2_session_client_new2(&client->session, callbacks, client, option) == 0);
     nghttp2_session_callbacks_del(callbacks);
     nghttp2_option_del(option);

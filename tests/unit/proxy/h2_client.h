@@ -54,6 +54,7 @@ struct bench {
     struct fake_node node;
     struct h2_client *clients[8];
     unsigned client_count;
+    bool manual_windows; /* new clients give windows by nghttp2_submit_window_update() alone */
 };
 
 /* Links are up. */

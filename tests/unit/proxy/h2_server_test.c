@@ -259,9 +259,9 @@ static void improper_requests(void **state) {
         12, "unknown method Foo for service etcdserverpb.KV");
     check_failed(refused(client, (struct request_headers){.path = "/x.Y/Foo", .content_type = grpc}), 200, 12,
                  "unknown service x.Y");
-    check_failed(
-        refused(client, (struct request_headers){.path = "/etcdserverpb.Watch/Watch", .content_type = grpc}),
-        200, 12, "unknown method Watch for service etcdserverpb.Watch");
+    check_failed(refused(client, (struct request_headers){.path = "/etcdserverpb.KV/RangeStreams",
+                                                          .content_type = grpc}),
+                 200, 12, "unknown method RangeStreams for service etcdserverpb.KV");
     check_failed(refused(client, (struct request_headers){.path = "/xyz", .content_type = grpc}), 200, 12,
                  "malformed method name: \"/xyz\"");
     /* The connection is as good as ever. */
