@@ -44,7 +44,7 @@ struct apply_role {
 
     struct bus_link *raft, *maint, *proxies[BUS_PROXY_SLOTS];
     struct proxy_context contexts[BUS_PROXY_SLOTS];
-    uint64_t member;
+    uint64_t member, cluster;
 
     /* Entries that raft knew to be committed when we first met it; until they are executed, no read runs. */
     uint64_t replay_until;
@@ -108,6 +108,8 @@ static void raft_up(void *context, struct bus_link *link, const struct bus_hello
     (void)link;
     if (peer->node != 0)
         role->member = peer->node;
+    if (peer->cluster != 0)
+        role->cluster = peer->cluster;
     role->reported = (struct bus_progress){0};
     if (peer->durable > role->replay_until)
         role->replay_until = peer->durable;
@@ -166,6 +168,8 @@ struct bus_handler apply_role_raft_handler(struct apply_role *role) {
 static void greet_proxy(void *context, struct bus_hello *hello) {
     struct apply_role *role = ((struct proxy_context *)context)->role;
     hello->node = role->member;
+    hello->cluster = role->cluster; /* raft may be away when a proxy comes anew */
+    hello->term = role->mvcc.term;
     hello->position = (uint64_t)role->mvcc.revision;
 }
 

@@ -196,9 +196,12 @@ static void send(struct proxy_role *role, struct proxy_call *call) {
     }
 }
 
-/* True when a call of this queue could be put on its link now. Ids need to know whose member we are. */
+/*
+ * True when a call of this queue could be put on its link now. Ids need to know whose member we are, and no
+ * answer may leave with a header that names no cluster: clients take it for another cluster's.
+ */
 static bool open(const struct proxy_role *role, enum queue queue) {
-    if (role->view.member == 0)
+    if (role->view.member == 0 || role->view.cluster == 0)
         return false;
     switch (queue) {
     case QUEUE_APPLY:

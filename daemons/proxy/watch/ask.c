@@ -104,7 +104,7 @@ static void put(struct watch_hub *hub, struct ask *ask) {
 
 void ask_send(struct watch_hub *hub) {
     const struct proxy_view *view = &hub->role->view;
-    if (!view->apply_up || view->member == 0)
+    if (!view->apply_up || view->member == 0 || view->cluster == 0)
         return;
     for (; hub->unsent != NULL && bus_link_room(hub->role->apply) > 0; hub->unsent = hub->unsent->next)
         put(hub, hub->unsent);

@@ -167,6 +167,22 @@ static void test_no_read_before_the_replay_is_over(void **state) {
     close_all();
 }
 
+/* Raft may be away by then. */
+static void test_a_later_proxy_hears_of_the_cluster(void **state) {
+    (void)state;
+    open_all(NULL);
+    role_world_put(&world, 0, "a", text("1"));
+    role_world_settle(&world);
+    role_world_disconnect(&world, PEER_RAFT);
+    role_world_disconnect(&world, PEER_PROXY_0);
+    role_world_connect(&world, PEER_PROXY_0);
+    role_world_settle(&world);
+    assert_int_equal(world.peers[PEER_PROXY_0].hello.cluster, WORLD_CLUSTER);
+    assert_int_equal(world.peers[PEER_PROXY_0].hello.node, WORLD_MEMBER);
+    assert_true(world.peers[PEER_PROXY_0].hello.term > 0);
+    close_all();
+}
+
 static void test_crash_goes_back_and_replays(void **state) {
     (void)state;
     open_all(NULL);
@@ -599,6 +615,7 @@ int main(void) {
         cmocka_unit_test(test_deaf_proxy_hurts_nobody),
         cmocka_unit_test(test_room_in_the_middle_of_a_round),
         cmocka_unit_test(test_large_result_of_a_write_goes_in_parts),
+        cmocka_unit_test(test_a_later_proxy_hears_of_the_cluster),
         cmocka_unit_test(test_checkpoint),
         cmocka_unit_test(test_an_id_of_another_proxy_resets),
     };

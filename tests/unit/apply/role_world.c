@@ -48,6 +48,7 @@ static void peer_greet(void *context, struct bus_hello *hello) {
     hello->position = peer->greet_position;
     hello->durable = peer->greet_durable;
     hello->node = self->peer == PEER_RAFT ? WORLD_MEMBER : 0;
+    hello->cluster = self->peer == PEER_RAFT ? WORLD_CLUSTER : 0;
 }
 
 static void peer_up(void *context, struct bus_link *link, const struct bus_hello *hello) {

@@ -17,7 +17,8 @@ enum {
     PEER_MAINT,
     PEER_COUNT,
     HEARD_LIMIT = 20000,
-    WORLD_MEMBER = 0xbeef
+    WORLD_MEMBER = 0xbeef,
+    WORLD_CLUSTER = 0xc0ffee
 };
 
 struct heard {

@@ -36,7 +36,7 @@ static void drop_frames(struct fake_frames *queue) {
 static void greet(void *context, struct bus_hello *hello) {
     const struct fake_link *link = context;
     hello->node = FAKE_MEMBER;
-    hello->cluster = FAKE_CLUSTER;
+    hello->cluster = link->node->unnamed ? 0 : FAKE_CLUSTER;
     hello->term = 2;
     hello->largest_id = link->node->largest_id;
 }

@@ -41,6 +41,7 @@ struct fake_node {
     struct proxy_role *role;
     struct fake_link raft, apply;
     uint64_t largest_id; /* raft's HELLO */
+    bool unnamed;        /* no HELLO names the cluster */
     uint64_t now_us;
 };
 

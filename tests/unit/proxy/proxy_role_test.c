@@ -512,6 +512,24 @@ static void raft_state_is_seen(void **state) {
     fake_node_close(&node);
 }
 
+/* Its header would name cluster 0, which clients take for another cluster. */
+static void nothing_is_asked_before_the_cluster_is_known(void **state) {
+    (void)state;
+    struct asked read;
+    fake_node_open(&node, &standard);
+    node.unnamed = true;
+    fake_link_up(&node.apply, false);
+    size_t before = node.apply.record_count;
+    ask(&node, &read, PROXY_SERIALIZABLE_READ, METHOD_RANGE, "r", 0);
+    assert_int_equal(node.apply.record_count, before);
+    node.unnamed = false;
+    fake_link_up(&node.raft, false);
+    assert_int_equal(node.apply.record_count, before + 1);
+    assert_int_equal(fake_last(&node.apply)->kind, BUS_PROXY_READ);
+    proxy_role_cancel(node.role, &read.call);
+    fake_node_close(&node);
+}
+
 static struct asked crowd[3000];
 
 /* Many calls, answered in an order of their own: the table neither loses nor confuses any. */
@@ -565,6 +583,7 @@ int main(void) {
         cmocka_unit_test(half_passed_answer_ends_with_apply_but_not_with_raft),
         cmocka_unit_test(hello_to_apply_names_the_last_revision),
         cmocka_unit_test(raft_state_is_seen),
+        cmocka_unit_test(nothing_is_asked_before_the_cluster_is_known),
         cmocka_unit_test(many_calls_answered_out_of_order),
     };
     log_init("proxy", "error");
