@@ -16,8 +16,7 @@ void clients_free(struct clients *clients);
 void clients_start(struct clients *clients);
 /* No new requests from now on. */
 void clients_stop(struct clients *clients);
-/* Set as the node's proxy_died. */
-void clients_proxy_died(void *context, unsigned slot);
+void clients_proxy_died(struct clients *clients, unsigned slot);
 /* One put and one read of everything through this proxy, outside the clients' own rhythm. */
 struct operation *clients_probe_write(struct clients *clients, unsigned slot);
 struct operation *clients_probe_read(struct clients *clients, unsigned slot);

@@ -35,7 +35,9 @@ struct history_mark {
 struct operation {
     struct proxy_call call; /* first: results are cast back */
     struct history *history;
-    void *owner; /* whoever made it */
+    struct asker *asker;                        /* who put it to the proxy */
+    void (*ended)(struct operation *operation); /* told once it has; NULL: nobody */
+    void *context;                              /* of `ended` */
     uint64_t tag;
     unsigned client, slot;
     uint64_t proxy_incarnation;

@@ -4,6 +4,7 @@
 
 #include "common/wire.h"
 #include "judge.h"
+#include "lease_check.h"
 
 void judge_init(struct judge *judge, struct history *history, const struct log_truth *log, uint64_t last) {
     *judge = (struct judge){.world = history->world, .history = history, .log = log, .last = last};
@@ -322,9 +323,12 @@ void history_check(struct judge *judge, bool strict) {
             check_write(judge, operation);
         else if (operation->call.route == PROXY_CLUSTER)
             check_cluster(judge, operation);
+        else if (lease_is_question(operation->call.method))
+            lease_check_answer(judge, operation);
         else
             check_read(judge, operation);
         check_real_time(judge, operation, strict);
     }
     check_proxies(judge);
+    lease_check_times(judge);
 }

@@ -20,6 +20,7 @@
 #include "clients.h"
 #include "node.h"
 #include "run.h"
+#include "subscribers.h"
 
 enum { SEEDS_PER_CHILD = 50, SECONDS_PER_SEED = 60, FAILURES_SHOWN = 20 };
 
@@ -245,6 +246,15 @@ static void print_summary(const struct tally *tally, uint64_t next) {
         {"releases", counts->releases},
         {"checkpoints", counts->checkpoints},
         {"disk_faults", counts->disk_faults},
+        {"watches", counts->watches},
+        {"watch_responses", counts->watch_responses},
+        {"watch_events", counts->watch_events},
+        {"watch_compacted", counts->watch_compacted},
+        {"watch_fragments", counts->watch_fragments},
+        {"watch_progress", counts->watch_progress},
+        {"leases", counts->leases},
+        {"renewals", counts->renewals},
+        {"expiries", counts->expiries},
     };
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
         printf(" %s=%" PRIu64, columns[i].name, columns[i].value);

@@ -38,6 +38,14 @@ uint64_t reference_compacted(const struct reference *reference, uint64_t index) 
     return 0;
 }
 
+bool reference_was_compacted(const struct reference *reference, uint64_t revision) {
+    for (size_t i = 0; i < reference->compaction_count; i++) {
+        if (reference->compactions[i].revision == revision)
+            return true;
+    }
+    return false;
+}
+
 const struct reference_event *reference_events(const struct reference *reference, size_t *count) {
     *count = reference->event_count;
     return reference->events;

@@ -38,6 +38,7 @@ void reference_read(const struct reference *reference, uint16_t method, struct b
 uint64_t reference_revision(const struct reference *reference);
 /* The compacted revision after entry `index`; 0: none. */
 uint64_t reference_compacted(const struct reference *reference, uint64_t index);
+bool reference_was_compacted(const struct reference *reference, uint64_t revision);
 
 /* One change of one key. All events in their order; those of a revision are neighbours. */
 struct reference_event {

@@ -6,8 +6,6 @@
 
 #include "reference_state.h"
 
-/* One and a half election timeouts, rounded up to a second. */
-enum { MINIMUM_TTL = 2 };
 #define MAXIMUM_TTL INT64_C(9000000000)
 
 const struct reference_lease *reference_leases(const struct reference *reference, size_t *count) {
@@ -39,6 +37,8 @@ uint16_t reference_grant(struct view *view, struct bytes body, struct buffer *ou
     struct reference *reference = view->writable;
     struct lease_request request;
     REQUIRE(lease_grant_request_decode(body, &request));
+    if (request.id == 0)
+        return STATUS_LEASE_NOT_FOUND;
     if (request.ttl > MAXIMUM_TTL)
         return STATUS_LEASE_TTL_TOO_LARGE;
     if (reference_lease_at(reference, request.id, view->index) != NULL)
@@ -48,7 +48,7 @@ uint16_t reference_grant(struct view *view, struct bytes body, struct buffer *ou
     struct reference_lease *lease = &reference->leases[reference->lease_count++];
     *lease = (struct reference_lease){
         .id = request.id,
-        .ttl = request.ttl < MINIMUM_TTL ? MINIMUM_TTL : request.ttl,
+        .ttl = request.ttl < 1 ? 1 : request.ttl, /* the minimum is the proxy's business, before the log */
         .from = view->index,
     };
     buffer_printf(out, "grant %" PRId64 " ttl %" PRId64, lease->id, lease->ttl);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/wire.h"
+#include "lease_holders.h"
 
 enum { HOT_KEYS = 8 };
 
@@ -41,6 +42,8 @@ static void put_body(struct buffer *out, struct random *random, const struct ope
         value.length += padding;
     }
     wire_put_bytes(out, 2, buffer_bytes(&value));
+    if (random_chance(random, LEASES_SERVED * hints->leased_percent, 100))
+        wire_put_uint64(out, 3, random_between(random, 1, LEASE_SHARED_IDS));
     wire_put_bool(out, 4, random_chance(random, 1, 2));
     buffer_free(&value);
 }
@@ -56,7 +59,8 @@ static void choose_put(struct operation *operation, struct random *random,
     wire_put_bytes(&operation->body, 1, key);
     if (random_chance(random, 1, 20)) {
         wire_put_bool(&operation->body, 4, true);
-        wire_put_bool(&operation->body, 5, true); /* ignore_value */
+        wire_put_bool(&operation->body, 5, true);                        /* ignore_value */
+        wire_put_bool(&operation->body, 6, random_chance(random, 1, 2)); /* ignore_lease */
         return;
     }
     put_body(&operation->body, random, operation, 0, hints);
@@ -74,13 +78,15 @@ static void put_compare(struct buffer *out, struct random *random, const struct 
     char name[32];
     size_t mark = wire_begin_message(out, 1);
     wire_put_uint64(out, 1, random_below(random, 4));
-    uint64_t target = random_below(random, 4);
+    uint64_t target = random_below(random, LEASES_SERVED ? 5 : 4);
     wire_put_uint64(out, 2, target);
     wire_put_bytes(out, 3, hot_key(random, name));
     if (target == 3)
         wire_put_bytes_always(out, 7, bytes_from_text(random_chance(random, 1, 2) ? "v" : "v5"));
     else if (target == 0)
         wire_put_uint64_always(out, 4, random_below(random, 4));
+    else if (target == 4)
+        wire_put_uint64_always(out, 8, random_below(random, LEASE_SHARED_IDS));
     else
         wire_put_uint64_always(out, (uint32_t)(4 + target),
                                random_chance(random, 1, 3) ? 0 : hints->revision - random_below(random, 8));
@@ -192,7 +198,7 @@ static void choose_cluster(struct operation *operation) {
     operation->call.method = METHOD_MEMBER_LIST;
 }
 
-static void put_tag(struct operation *operation) {
+void request_tag(struct operation *operation) {
     wire_put_uint64(&operation->body, TAG_FIELD, operation->tag);
     operation->call.body = buffer_bytes(&operation->body);
 }
@@ -217,7 +223,7 @@ void request_choose(struct operation *operation, struct random *random, const st
     } else {
         choose_read(operation, random, hints);
     }
-    put_tag(operation);
+    request_tag(operation);
 }
 
 void request_put(struct operation *operation, const char *key) {
@@ -225,7 +231,7 @@ void request_put(struct operation *operation, const char *key) {
     operation->call.method = METHOD_PUT;
     wire_put_bytes(&operation->body, 1, bytes_from_text(key));
     wire_put_bytes(&operation->body, 2, bytes_from_text("probe"));
-    put_tag(operation);
+    request_tag(operation);
 }
 
 void request_read_all(struct operation *operation) {
@@ -233,5 +239,5 @@ void request_read_all(struct operation *operation) {
     operation->call.method = METHOD_RANGE;
     wire_put_bytes(&operation->body, 1, bytes_of("\0", 1));
     wire_put_bytes(&operation->body, 2, bytes_of("\0", 1));
-    put_tag(operation);
+    request_tag(operation);
 }

@@ -8,9 +8,11 @@
 struct request_hints {
     uint64_t revision;    /* the newest the client saw: to ask for something that may be true */
     size_t value_padding; /* most bytes that a value is padded with */
-    unsigned padded_percent;
+    unsigned padded_percent, leased_percent; /* of puts */
 };
 
+/* Completes a request whose method and body are written: the tag, and the call. */
+void request_tag(struct operation *operation);
 /* Fills route, method and body of the operation. */
 void request_choose(struct operation *operation, struct random *random, const struct request_hints *hints);
 void request_put(struct operation *operation, const char *key);

@@ -109,15 +109,30 @@ static bool txn_text(struct bytes body, struct buffer *out) {
     return fine && !reader.malformed;
 }
 
+static bool grant_text(struct bytes body, struct buffer *out) {
+    int64_t numbers[4] = {0};
+    struct wire_reader reader = wire_reader_of(body);
+    struct wire_field field;
+    while (wire_next(&reader, &field)) {
+        if (field.number != 2 && field.number != 3)
+            return false;
+        numbers[field.number] = (int64_t)field.value;
+    }
+    buffer_printf(out, "grant %" PRId64 " ttl %" PRId64, numbers[2], numbers[3]);
+    return !reader.malformed;
+}
+
 bool response_text(uint16_t method, struct bytes body, struct buffer *out) {
     uint64_t revision = 0;
     if (method == METHOD_RANGE_STREAM)
         method = METHOD_RANGE;
     if (method == METHOD_TXN)
         return txn_text(body, out);
-    if (method == METHOD_COMPACT) {
-        buffer_printf(out, "compact ");
+    if (method == METHOD_COMPACT || method == METHOD_LEASE_REVOKE) {
+        buffer_printf(out, method == METHOD_COMPACT ? "compact " : "revoke");
         return body.length == 0;
     }
+    if (method == METHOD_LEASE_GRANT)
+        return grant_text(body, out);
     return plain_text(method, body, out, &revision);
 }

@@ -10,7 +10,10 @@
 
 #include "clients.h"
 #include "judge.h"
+#include "lease_check.h"
+#include "lease_holders.h"
 #include "node.h"
+#include "subscribers.h"
 
 enum {
     FAULT_GAP_LOW_US = 20000,
@@ -20,6 +23,17 @@ enum {
     SETTLE_US = 2500000,    /* after the last fault until the node must be well */
     PROBE_US = 2000000,     /* within which a well node answers */
     CALLS_END_US = 8000000, /* the server's own limit, and a bit */
+    EXPIRED_US = 3500000,   /* a short TTL, an election timeout, and a bit */
+    LIST_EVERY_US = 200000,
+    WATCHED_US = 1500000, /* within which all watchers of a well node have everything */
+};
+
+/* Who uses the node. */
+struct users {
+    struct history history;
+    struct clients *clients;
+    struct lease_holders *holders;
+    struct subscribers *subscribers;
 };
 
 struct faults {
@@ -102,13 +116,42 @@ static void check_no_read_hangs(struct world *world, const struct history *histo
     }
 }
 
-static void quiet_phase(struct world *world, struct node *node, struct clients *clients,
-                        const struct history *history) {
+/* Nobody keeps a lease alive any more: the short ones must end. */
+static void finish_leases(struct world *world, struct lease_holders *holders, const struct history *history) {
+    uint64_t until_us = world->now_us + EXPIRED_US;
+    size_t left = 1;
+    while (left > 0 && !world->failed && world->now_us < until_us) {
+        struct operation *list = lease_holders_list(holders);
+        run_until_answered(world, history, PROBE_US);
+        if (list->end != OPERATION_ANSWERED || list->status != STATUS_OK)
+            world_fail(world, "after the faults, leases cannot be listed: %s", operation_text(list));
+        left = lease_list_count(list, LEASE_LONG_IDS);
+        if (left > 0)
+            run_until(world, world->now_us + LIST_EVERY_US);
+    }
+    if (left > 0)
+        world_fail(world, "%d ms after the faults, %zu leases have not expired", EXPIRED_US / 1000, left);
+}
+
+/* Every watcher must come to have everything, which progress up to the last revision confirms. */
+static void finish_watches(struct world *world, struct subscribers *subscribers) {
+    subscribers_ask_progress(subscribers);
+    uint64_t until_us = world->now_us + WATCHED_US;
+    while (subscribers_busy(subscribers) && world_step(world, until_us))
+        continue;
+    if (subscribers_busy(subscribers))
+        world_fail(world, "%d ms after the last write, a watcher still waits", WATCHED_US / 1000);
+}
+
+static void quiet_phase(struct world *world, struct node *node, struct users *users) {
+    const struct history *history = &users->history;
     world->quiescent = true;
     for (unsigned i = 0; i < NODE_DAEMONS; i++)
         node_kill_soon(node, i, 0, false);
     node_fail_disk(node, 0, EIO);
-    clients_stop(clients);
+    clients_stop(users->clients);
+    lease_holders_stop(users->holders);
+    subscribers_stop(users->subscribers);
     world_trace(world, "the faults are over");
     run_until(world, world->now_us + SETTLE_US);
     if (!node_all_alive(node))
@@ -117,43 +160,60 @@ static void quiet_phase(struct world *world, struct node *node, struct clients *
     run_until_answered(world, history, CALLS_END_US);
     if (history->pending > 0)
         world_fail(world, "%zu calls never ended", history->pending);
-    probe(world, clients, history);
+    if (LEASES_SERVED)
+        finish_leases(world, users->holders, history);
+    probe(world, users->clients, history);
+    finish_watches(world, users->subscribers);
 }
 
-static void judge_run(struct history *history, const struct log_truth *log, uint64_t last) {
+static void judge_run(struct users *users, const struct log_truth *log, uint64_t last) {
     struct judge judge;
-    judge_init(&judge, history, log, last);
+    judge_init(&judge, &users->history, log, last);
     history_check(&judge, true);
+    if (!judge.world->failed)
+        subscribers_check(users->subscribers, &judge);
     judge_free(&judge);
+}
+
+static void proxy_died(void *context, unsigned slot) {
+    struct users *users = context;
+    clients_proxy_died(users->clients, slot);
+    lease_holders_proxy_died(users->holders, slot);
+    subscribers_proxy_died(users->subscribers, slot);
 }
 
 void run_seed(uint64_t seed, const struct run_options *options, struct run_result *result) {
     struct world world;
-    struct history history;
+    struct users users;
     world_init(&world, seed, options->print);
     struct node *node = node_new(&world);
-    history_init(&history, &world);
-    struct clients *clients = clients_new(&world, node, &history);
-    node->proxy_died = clients_proxy_died;
-    node->context = clients;
+    history_init(&users.history, &world);
+    users.clients = clients_new(&world, node, &users.history);
+    users.holders = lease_holders_new(&world, node, &users.history);
+    users.subscribers = subscribers_new(&world, node, &users.history);
+    node->proxy_died = proxy_died;
+    node->context = &users;
     struct faults faults = {.world = &world, .node = node, .random = random_stream(seed, 5)};
     faults.gap_us = random_delay(&faults.random, FAULT_GAP_LOW_US, FAULT_GAP_HIGH_US);
 
     node_start(node);
-    clients_start(clients);
+    clients_start(users.clients);
+    lease_holders_start(users.holders);
+    subscribers_start(users.subscribers);
     world_after(&world, faults.gap_us, inject, &faults, 0);
     run_until(&world, world.now_us + random_delay(&faults.random, FAULTS_SHORTEST_US, FAULTS_LONGEST_US));
     faults.stopped = true;
-    quiet_phase(&world, node, clients, &history);
+    quiet_phase(&world, node, &users);
     if (!world.failed)
-        judge_run(&history, &node->log, node_last_index(node));
+        judge_run(&users, &node->log, node_last_index(node));
 
     *result = (struct run_result){
         .failed = world.failed, .hash = world.hash, .simulated_us = world.now_us, .counts = world.counts};
     (void)snprintf(result->failure, sizeof result->failure, "%s", world.failure);
-    node->proxy_died = NULL;
     node_free(node);
-    clients_free(clients);
-    history_free(&history);
+    clients_free(users.clients);
+    lease_holders_free(users.holders);
+    subscribers_free(users.subscribers);
+    history_free(&users.history);
     world_free(&world);
 }

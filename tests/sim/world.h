@@ -21,6 +21,8 @@ struct world_counts {
     uint64_t operations, acknowledged, failed, unknown;
     uint64_t parts, jobs, fetches, releases, checkpoints,
         disk_faults; /* paths that a run may or may not take */
+    uint64_t watches, watch_responses, watch_events, watch_compacted, watch_fragments, watch_progress;
+    uint64_t leases, renewals, expiries;
 };
 
 struct world_event {
