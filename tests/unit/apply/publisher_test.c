@@ -360,6 +360,34 @@ static void test_a_full_link_leaves_a_hole(void **state) {
     close_all();
 }
 
+/* What the old ranges did not hold and could not be told of is a hole in the new ones. */
+static void test_new_ranges_on_a_full_link(void **state) {
+    (void)state;
+    open_all();
+    struct peer *deaf = &world.peers[PEER_PROXY_0];
+    uint8_t *value = must_zalloc(900000);
+    register_now(0, 1, false, only_a);
+    bus_link_hold(deaf->link, true);
+    int64_t revision = 1;
+    while (bus_link_room(deaf->own) > 0) {
+        role_world_put(&world, 1, "a", bytes_of(value, 900000));
+        role_world_settle(&world);
+        revision++;
+    }
+    size_t told = (size_t)revision - 1;
+    role_world_put(&world, 1, "b", text("nobody asked"));
+    role_world_settle(&world);
+    revision++;
+    register_now(0, 1, false, letters);
+    bus_link_hold(deaf->link, false);
+    role_world_tick(&world, 100000);
+    role_world_tick(&world, 100000);
+    assert_nth(0, told - 1, revision - 1, revision - 1, false);
+    assert_nth(0, told, revision + 1, revision, true);
+    free(value);
+    close_all();
+}
+
 /* After a crash apply stands at its last flush; the proxy has seen more. */
 static void test_replay_is_not_published(void **state) {
     (void)state;
@@ -538,6 +566,7 @@ int main(void) {
         cmocka_unit_test(test_a_proxy_that_lags_sees_the_hole),
         cmocka_unit_test(test_a_revision_too_large_is_left_out),
         cmocka_unit_test(test_a_full_link_leaves_a_hole),
+        cmocka_unit_test(test_new_ranges_on_a_full_link),
         cmocka_unit_test(test_replay_is_not_published),
         cmocka_unit_test(test_questions_wait_for_raft_and_its_replay),
         cmocka_unit_test(test_an_answer_is_behind_its_revision),
