@@ -336,7 +336,7 @@ bool bus_get_proposal(const struct bus_record *record, struct bus_proposal *out)
 
 /* --- compaction --- */
 
-enum { STATE_BYTES = 24 };
+enum { STATE_BYTES = 24, STATE_AWAITED = 1 };
 
 static void store_i64(uint8_t *place, int64_t value) {
     for (int i = 0; i < 8; i++)
@@ -356,6 +356,7 @@ bool bus_put_apply_state(struct bus_link *link, const struct bus_apply_state *st
     store_i64(body + 8, state->compacted);
     store_i64(body + 16, state->physical);
     return bus_link_put(link, &(struct bus_record){.kind = BUS_APPLY_STATE,
+                                                   .flags = state->awaited ? STATE_AWAITED : 0,
                                                    .code = state->load,
                                                    .position = state->index,
                                                    .body = bytes_of(body, sizeof body)});
@@ -366,6 +367,7 @@ bool bus_get_apply_state(const struct bus_record *record, struct bus_apply_state
         return false;
     *out = (struct bus_apply_state){.index = record->position,
                                     .load = record->code,
+                                    .awaited = (record->flags & STATE_AWAITED) != 0,
                                     .revision = load_i64(record->body.data),
                                     .compacted = load_i64(record->body.data + 8),
                                     .physical = load_i64(record->body.data + 16)};

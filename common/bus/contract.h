@@ -235,14 +235,15 @@ struct bus_apply_state {
     int64_t revision, compacted; /* logical compaction; -1: none yet */
     int64_t physical;            /* the log below it was dropped; -1: never */
     uint16_t load;               /* 0..1000: how busy apply's loop is, for pacing */
+    bool awaited;                /* somebody waits for the physical compaction */
 };
 bool bus_put_apply_state(struct bus_link *link, const struct bus_apply_state *state);
 bool bus_get_apply_state(const struct bus_record *record, struct bus_apply_state *out);
 
 /*
- * BUS_MAINT_PLAN: id = that of the BUS_MAINT_COMPACT; body: items (daemons/maint writes them, daemons/apply
- * reads them: common/compaction_plan.h). BUS_APPLY_PLANNED: `items` carried out so far in all; with `last`:
- * survivors are durable and what the plan drops is dropped; status not OK: the plan is void.
+ * BUS_MAINT_PLAN: id = that of the BUS_MAINT_COMPACT; body: some of its items (common/compaction_plan.h), of
+ * which there are `items` so far in all. BUS_APPLY_PLANNED: `items` carried out so far in all; with `last`:
+ * what is kept is durable and what the plan drops is being dropped; status not OK: the plan is void.
  */
 struct bus_plan {
     uint64_t id, items;

@@ -3,7 +3,7 @@
 #ifndef QUORATE_APPLY_MVCC_MESSAGE_H
 #define QUORATE_APPLY_MVCC_MESSAGE_H
 
-#include "apply/mvcc/record.h"
+#include "common/store_record.h"
 
 /* mvccpb.KeyValue as field `number` of the message being written; without the value when keys_only. */
 void message_put_key_value(struct buffer *out, uint32_t number, struct bytes key, const struct record *record,

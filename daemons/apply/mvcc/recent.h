@@ -15,8 +15,9 @@
 #ifndef QUORATE_APPLY_MVCC_RECENT_H
 #define QUORATE_APPLY_MVCC_RECENT_H
 
+#include "common/store_record.h"
+
 #include "apply/mvcc/dirty_index.h"
-#include "apply/mvcc/record.h"
 
 enum { RECENT_VALUE_LIMIT = 16 * 1024 }; /* larger values are not kept only because they were read */
 

@@ -4,7 +4,7 @@
 
 #include "common/event.h"
 
-#include "apply/mvcc/record.h"
+#include "common/store_record.h"
 
 /*
  * record: a tombstone for a delete. previous: the record before, live; NULL: none. The event borrows from

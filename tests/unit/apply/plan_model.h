@@ -6,23 +6,16 @@
 #define QUORATE_TESTS_UNIT_APPLY_PLAN_MODEL_H
 
 #include "apply/mvcc/kept.h"
+#include "common/compaction_plan.h"
 
 #include "memory_store.h"
 
 enum plan_phase { PLAN_IDLE, PLAN_SPILL, PLAN_CARRY_OUT, PLAN_FLUSH };
-enum plan_kind { PLAN_KEEP, PLAN_FORGET, PLAN_TOMBSTONE };
-
-struct plan_item {
-    enum plan_kind kind;
-    struct revision at;
-    struct bytes key; /* owned; TOMBSTONE */
-};
-
 struct plan {
     enum plan_phase phase;
     int64_t compacted;
     struct recent_mark mark;
-    struct plan_item *items;
+    struct plan_item *items; /* keys are owned */
     size_t count, next;
 };
 
@@ -52,7 +45,8 @@ static inline bool plan_is_current(const struct store_snapshot *state, struct by
     return false;
 }
 
-static inline void plan_add(struct plan *plan, enum plan_kind kind, struct revision at, struct bytes key) {
+static inline void plan_add(struct plan *plan, enum plan_item_kind kind, struct revision at,
+                            struct bytes key) {
     plan->items = must_realloc(plan->items, (plan->count + 1) * sizeof *plan->items);
     plan->items[plan->count++] = (struct plan_item){kind, at, memory_copy(key)};
 }

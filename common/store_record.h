@@ -1,5 +1,6 @@
 /*
- * record: what the store holds, byte by byte. One key space, prefixes by content:
+ * store_record: what the store holds, byte by byte. apply writes it, maint reads it in checkpoints. One key
+ * space, prefixes by content:
  *
  * - 'c' user key: the key's current state: metadata, then the value. Deleted keys keep a tombstone.
  * - 'h' main be64 sub be32: the log of revisions: metadata, key, value of one change.
@@ -12,8 +13,8 @@
  * walks back from the current state. Metadata are varints (a typical head takes 8 to 12 bytes).
  * A record that does not decode means that the store is damaged: LOG_FATAL.
  */
-#ifndef QUORATE_APPLY_MVCC_RECORD_H
-#define QUORATE_APPLY_MVCC_RECORD_H
+#ifndef QUORATE_COMMON_STORE_RECORD_H
+#define QUORATE_COMMON_STORE_RECORD_H
 
 #include "common/bytes.h"
 
@@ -32,7 +33,8 @@ struct record {
 
 enum {
     RECORD_HEAD_LIMIT = 80, /* metadata take at most so many bytes */
-    LOG_KEY_LENGTH = 13,
+    REVISION_LENGTH = 12,
+    LOG_KEY_LENGTH = 1 + REVISION_LENGTH,
     PREFIX_CURRENT = 'c',
     PREFIX_LOG = 'h',
     PREFIX_ATTACHMENT = 'k',
@@ -55,6 +57,9 @@ void kept_key_store(uint8_t place[LOG_KEY_LENGTH], struct revision revision);
 /* Of either kind of key. */
 struct revision log_key_load(struct bytes key);
 
+/* Big-endian, so that stored revisions sort as they should. */
+void revision_store(uint8_t place[REVISION_LENGTH], struct revision revision);
+struct revision revision_load(const uint8_t place[REVISION_LENGTH]);
 /* < 0: a is older. */
 int revision_compare(struct revision a, struct revision b);
 

@@ -1,5 +1,6 @@
-/* record: see record.h for the layout. Bounds are checked on every load; nothing is trusted to be whole. */
-#include "apply/mvcc/record.h"
+/* store_record: see store_record.h for the layout. Bounds are checked on every load; nothing is trusted to be
+ * whole. */
+#include "common/store_record.h"
 
 #include "common/log.h"
 
@@ -104,32 +105,37 @@ void record_load_log(struct bytes encoded, struct revision at, struct bytes *key
     record->value = rest(&loader);
 }
 
-static void revision_key_store(uint8_t place[LOG_KEY_LENGTH], uint8_t prefix, struct revision revision) {
-    place[0] = prefix;
+void revision_store(uint8_t place[REVISION_LENGTH], struct revision revision) {
     for (int i = 0; i < 8; i++)
-        place[1 + i] = (uint8_t)((uint64_t)revision.main >> (56 - 8 * i));
+        place[i] = (uint8_t)((uint64_t)revision.main >> (56 - 8 * i));
     for (int i = 0; i < 4; i++)
-        place[9 + i] = (uint8_t)(revision.sub >> (24 - 8 * i));
+        place[8 + i] = (uint8_t)(revision.sub >> (24 - 8 * i));
+}
+
+struct revision revision_load(const uint8_t place[REVISION_LENGTH]) {
+    uint64_t main = 0;
+    uint32_t sub = 0;
+    for (int i = 0; i < 8; i++)
+        main = main << 8 | place[i];
+    for (int i = 0; i < 4; i++)
+        sub = sub << 8 | place[8 + i];
+    return (struct revision){.main = (int64_t)main, .sub = sub};
 }
 
 void log_key_store(uint8_t place[LOG_KEY_LENGTH], struct revision revision) {
-    revision_key_store(place, PREFIX_LOG, revision);
+    place[0] = PREFIX_LOG;
+    revision_store(place + 1, revision);
 }
 
 void kept_key_store(uint8_t place[LOG_KEY_LENGTH], struct revision revision) {
-    revision_key_store(place, PREFIX_KEPT, revision);
+    place[0] = PREFIX_KEPT;
+    revision_store(place + 1, revision);
 }
 
 struct revision log_key_load(struct bytes key) {
     if (key.length != LOG_KEY_LENGTH || (key.data[0] != PREFIX_LOG && key.data[0] != PREFIX_KEPT))
         damaged();
-    uint64_t main = 0;
-    uint32_t sub = 0;
-    for (int i = 0; i < 8; i++)
-        main = main << 8 | key.data[1 + i];
-    for (int i = 0; i < 4; i++)
-        sub = sub << 8 | key.data[9 + i];
-    return (struct revision){.main = (int64_t)main, .sub = sub};
+    return revision_load(key.data + 1);
 }
 
 int revision_compare(struct revision a, struct revision b) {
