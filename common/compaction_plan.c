@@ -34,8 +34,8 @@ bool plan_item_next(struct bytes *items, struct plan_item *out) {
     if (items->length < ITEM_HEAD)
         return false;
     struct bytes rest = bytes_of(items->data + ITEM_HEAD, items->length - ITEM_HEAD);
-    *out = (struct plan_item){.kind = (enum plan_item_kind)items->data[0],
-                              .at = revision_load(items->data + 1)};
+    *out =
+        (struct plan_item){.kind = (enum plan_item_kind)items->data[0], .at = revision_load(items->data + 1)};
     if (out->kind < PLAN_KEEP || out->kind > PLAN_TOMBSTONE)
         return false;
     if (out->kind == PLAN_TOMBSTONE && !take_key(&rest, &out->key))

@@ -1,6 +1,7 @@
 /*
  * compaction_plan: what is to be done in the database before its log below a revision is dropped, as a
- * sequence of items. maint computes them from a checkpoint, apply carries them out (daemons/apply/compaction).
+ * sequence of items. maint computes them from a checkpoint, apply carries them out
+ * (daemons/apply/compaction).
  */
 #ifndef QUORATE_COMMON_COMPACTION_PLAN_H
 #define QUORATE_COMMON_COMPACTION_PLAN_H

@@ -10,7 +10,9 @@
 
 static const struct plan_item items[] = {
     {.kind = PLAN_KEEP, .at = {.main = INT64_MAX, .sub = UINT32_MAX}},
-    {.kind = PLAN_TOMBSTONE, .at = {.main = 0x0102030405060708, .sub = 9}, .key = {(const uint8_t *)"key", 3}},
+    {.kind = PLAN_TOMBSTONE,
+     .at = {.main = 0x0102030405060708, .sub = 9},
+     .key = {(const uint8_t *)"key", 3}},
     {.kind = PLAN_TOMBSTONE, .at = {.main = 2}},
     {.kind = PLAN_FORGET, .at = {.main = 1}},
 };
