@@ -42,6 +42,8 @@
       NONE, "Linearizable reads whose leadership check failed.")                                             \
     X(ETCD_SERVER_SLOW_READ_INDEXES_TOTAL, "etcd_server_slow_read_indexes_total", "", COUNTER, SUM, NONE,    \
       "Leadership checks that outlasted their retry time.")                                                  \
+    X(QUORATE_OWN_PROPOSALS_DROPPED_TOTAL, "quorate_own_proposals_dropped_total", "", COUNTER, SUM, NONE,    \
+      "Proposals of this node's apply and maint that raft dropped: not leading in their term, or behind.")   \
     X(ETCD_DISK_WAL_FSYNC_DURATION_SECONDS, "etcd_disk_wal_fsync_duration_seconds", "", HISTOGRAM, SUM,      \
       DISK, "Time of one fdatasync of the write-ahead log.")                                                 \
     X(ETCD_DISK_WAL_WRITE_DURATION_SECONDS, "etcd_disk_wal_write_duration_seconds", "", HISTOGRAM, SUM,      \

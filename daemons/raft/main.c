@@ -41,7 +41,7 @@ struct daemon {
     struct raft_io io;
     struct nng_transport *transports[BUS_PROXY_SLOTS + 2];
     size_t transport_count;
-    uint64_t leader_changes_seen, refused_seen;
+    uint64_t leader_changes_seen, refused_seen, dropped_seen;
 };
 
 static void end_round(void *context) {
@@ -70,7 +70,9 @@ static void publish_metrics(struct daemon *daemon) {
                status.leader_changes - daemon->leader_changes_seen);
     metric_add(METRIC_ETCD_SERVER_PROPOSALS_FAILED_TOTAL, status.proposals_refused - daemon->refused_seen);
     daemon->leader_changes_seen = status.leader_changes;
+    metric_add(METRIC_QUORATE_OWN_PROPOSALS_DROPPED_TOTAL, status.proposals_dropped - daemon->dropped_seen);
     daemon->refused_seen = status.proposals_refused;
+    daemon->dropped_seen = status.proposals_dropped;
 }
 
 static void tick(void *context, uint64_t now_ms) {

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "common/metrics.h"
 #include "common/request.h"
 #include "common/wire.h"
 
@@ -55,9 +56,14 @@ static uint64_t later(uint64_t now_us, int64_t seconds) {
 
 /* --- what entries tell --- */
 
+/* Its time begins with the end of the round in which this member leads. */
+static void take_lease(struct lessor *lessor, struct lease *lease) {
+    expiry_heap_add(&lessor->heap, lease, 0);
+}
+
 static void granted(void *context, struct lease *lease) {
-    struct lessor *lessor = context;
-    expiry_heap_add(&lessor->heap, lease, 0); /* its time begins with the end of the round */
+    take_lease(context, lease);
+    metric_observe_us(METRIC_ETCD_DEBUGGING_LEASE_TTL_TOTAL, (uint64_t)lease->ttl * SECOND_US);
 }
 
 static void revoked(void *context, struct lease *lease) {
@@ -90,10 +96,6 @@ static void each_lease(struct lessor *lessor, void (*visit)(struct lessor *, str
         if (lessor->book->slots[i] != NULL)
             visit(lessor, lessor->book->slots[i]);
     }
-}
-
-static void take_lease(struct lessor *lessor, struct lease *lease) {
-    granted(lessor, lease);
 }
 
 struct lessor *lessor_new(const struct lessor_options *options) {

@@ -9,7 +9,7 @@
 #include "common/status.h"
 #include "common/wire.h"
 
-enum { MODEL_VERSIONS = 200000 };
+enum { MODEL_VERSIONS = 200000, MODEL_LEASES = 16 };
 
 struct version {
     struct bytes key, value; /* owned by the arena */
@@ -22,6 +22,9 @@ struct model {
     struct version *versions;
     size_t count;
     int64_t revision, compacted;
+    struct {
+        int64_t id, ttl, remaining; /* id 0: none */
+    } leases[MODEL_LEASES];
 };
 
 static inline void model_init(struct model *model) {
@@ -137,12 +140,14 @@ static inline uint16_t model_range(const struct model *model, const struct range
     return STATUS_OK;
 }
 
-static inline void model_write(struct model *model, struct bytes key, struct bytes value, bool tombstone) {
+static inline void model_write(struct model *model, struct bytes key, struct bytes value, int64_t lease,
+                               bool tombstone) {
     int64_t main = model->revision + 1;
     const struct version *older = model_at(model, key, main);
     struct version version = {.key = arena_copy(&model->arena, key),
                               .value = arena_copy(&model->arena, value),
                               .main = main,
+                              .lease = lease,
                               .create = tombstone ? 0 : (older != NULL ? older->create : main),
                               .version = tombstone ? 0 : (older != NULL ? older->version + 1 : 1),
                               .tombstone = tombstone};
@@ -150,13 +155,22 @@ static inline void model_write(struct model *model, struct bytes key, struct byt
     model->versions[model->count++] = version;
 }
 
+/* Index of the lease with this id (0: of a free place); MODEL_LEASES: there is none. */
+static inline size_t model_lease(const struct model *model, int64_t id) {
+    size_t at = 0;
+    while (at < MODEL_LEASES && model->leases[at].id != id)
+        at++;
+    return at;
+}
+
 static inline uint16_t model_check_put(const struct model *model, const struct put_request *request,
                                        bool txn) {
     bool missing = (request->ignore_value || request->ignore_lease) &&
                    model_at(model, request->key, model->revision) == NULL;
-    if (missing && (txn || request->lease == 0))
+    bool unknown = request->lease != 0 && model_lease(model, request->lease) == MODEL_LEASES;
+    if (missing && (txn || !unknown))
         return STATUS_KEY_NOT_FOUND;
-    return request->lease != 0 ? STATUS_LEASE_NOT_FOUND : STATUS_OK;
+    return unknown ? STATUS_LEASE_NOT_FOUND : STATUS_OK;
 }
 
 static inline void model_put(struct model *model, const struct put_request *request, struct buffer *out) {
@@ -164,7 +178,7 @@ static inline void model_put(struct model *model, const struct put_request *requ
     if (older != NULL && request->prev_kv)
         model_encode(out, 2, older, false);
     model_write(model, request->key, request->ignore_value && older != NULL ? older->value : request->value,
-                false);
+                request->ignore_lease && older != NULL ? older->lease : request->lease, false);
 }
 
 /* Returns how many. */
@@ -176,7 +190,7 @@ static inline size_t model_delete(struct model *model, const struct delete_range
     for (size_t i = 0; i < count && request->prev_kv; i++)
         model_encode(out, 3, found[i], false);
     for (size_t i = 0; i < count; i++)
-        model_write(model, found[i]->key, (struct bytes){0}, true);
+        model_write(model, found[i]->key, (struct bytes){0}, 0, true);
     return count;
 }
 
@@ -340,6 +354,51 @@ static inline uint16_t model_compact(struct model *model, const struct compactio
     return STATUS_OK;
 }
 
+static inline uint16_t model_grant(struct model *model, const struct lease_request *request,
+                                   struct buffer *out) {
+    size_t at = model_lease(model, 0);
+    if (request->id == 0)
+        return STATUS_LEASE_NOT_FOUND;
+    if (model_lease(model, request->id) < MODEL_LEASES)
+        return STATUS_LEASE_EXISTS;
+    REQUIRE(at < MODEL_LEASES);
+    model->leases[at].id = request->id;
+    model->leases[at].ttl = request->ttl > 0 ? request->ttl : 1;
+    model->leases[at].remaining = 0;
+    wire_put_int64(out, 2, request->id);
+    wire_put_int64(out, 3, model->leases[at].ttl);
+    return STATUS_OK;
+}
+
+static inline uint16_t model_revoke(struct model *model, int64_t id, bool *changed) {
+    static const struct version *found[MODEL_VERSIONS];
+    size_t at = model_lease(model, id);
+    if (id == 0 || at == MODEL_LEASES)
+        return STATUS_LEASE_NOT_FOUND;
+    size_t count = model_scan(model, (struct bytes){0}, bytes_of("", 1), model->revision, found);
+    for (size_t i = 0; i < count; i++) {
+        if (found[i]->lease == id) {
+            model_write(model, found[i]->key, (struct bytes){0}, 0, true);
+            *changed = true;
+        }
+    }
+    model->leases[at].id = 0;
+    return STATUS_OK;
+}
+
+static inline uint16_t model_checkpoint(struct model *model, struct bytes body) {
+    struct wire_reader reader = wire_reader_of(body);
+    struct lease_checkpoint checkpoint;
+    while (lease_checkpoint_next(&reader, &checkpoint)) {
+        size_t at = model_lease(model, checkpoint.id);
+        if (checkpoint.id == 0 || at == MODEL_LEASES)
+            continue;
+        int64_t ttl = model->leases[at].ttl;
+        model->leases[at].remaining = checkpoint.remaining < ttl ? checkpoint.remaining : ttl;
+    }
+    return STATUS_OK;
+}
+
 /* Runs one InternalRaftRequest; the body is appended on OK. */
 static inline uint16_t model_execute(struct model *model, const struct internal_request *request,
                                      struct buffer *out) {
@@ -348,6 +407,7 @@ static inline uint16_t model_execute(struct model *model, const struct internal_
     struct put_request put;
     struct delete_range_request delete;
     struct compaction_request compaction;
+    struct lease_request lease;
     if (request->number == INTERNAL_PUT && put_request_decode(request->body, &put)) {
         status = model_check_put(model, &put, false);
         if (status == STATUS_OK)
@@ -362,6 +422,12 @@ static inline uint16_t model_execute(struct model *model, const struct internal_
     } else if (request->number == INTERNAL_COMPACTION &&
                compaction_request_decode(request->body, &compaction)) {
         status = model_compact(model, &compaction);
+    } else if (request->number == INTERNAL_LEASE_GRANT && lease_grant_request_decode(request->body, &lease)) {
+        status = model_grant(model, &lease, out);
+    } else if (request->number == INTERNAL_LEASE_REVOKE && lease_request_decode(request->body, &lease)) {
+        status = model_revoke(model, lease.id, &changed);
+    } else if (request->number == INTERNAL_LEASE_CHECKPOINT) {
+        status = model_checkpoint(model, request->body);
     }
     model->revision += changed;
     return status;

@@ -1,9 +1,10 @@
 /*
- * Random entries and reads against mvcc_model.h: puts, deletes, nested transactions, compactions; reads at
- * any revision, sorted, filtered, limited, in slices of random size; commits at random places; physical
- * compactions that go on meanwhile, and take the log away from under reads that are under way; crashes that
- * lose what was not flushed, also in the middle of an entry that is written in parts or of a compaction,
- * after which the log is replayed and must give the same answers.
+ * Random entries and reads against mvcc_model.h: puts, deletes, nested transactions, compactions, leases;
+ * reads at any revision, sorted, filtered, limited, in slices of random size; commits at random places;
+ * physical compactions that go on meanwhile, and take the log away from under reads that are under way;
+ * crashes that lose what was not flushed, also in the middle of an entry that is written in parts or of a
+ * compaction, after which the log is replayed and must give the same answers. The keys attached to leases are
+ * the keys' lease fields at any time.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,12 +18,13 @@
 #include "apply/mvcc/range_read.h"
 #include "apply/mvcc/txn.h"
 
+#include "lease_check.h"
 #include "memory_store.h"
 #include "mvcc_model.h"
 #include "plan_model.h"
 #include "requests.h"
 
-enum { SEEDS = 40, STEPS = 400, KEYS = 14 };
+enum { SEEDS = 40, STEPS = 400, KEYS = 14, LEASES = 5 };
 
 struct world {
     uint64_t random;
@@ -117,7 +119,7 @@ static struct put_request draw_put(struct world *world) {
         put.value = (struct bytes){0};
     }
     put.ignore_lease = one_in(world, 12);
-    put.lease = one_in(world, 20) ? 7 : 0;
+    put.lease = one_in(world, 3) ? 1 + (int64_t)draw(world, LEASES) : 0;
     return put;
 }
 
@@ -195,7 +197,24 @@ static struct bytes draw_txn(struct world *world, unsigned depth, uint32_t *used
     return keep(world, &out);
 }
 
-enum { KIND_COMPACTION = 19, KINDS };
+/* Ids of a small range, TTLs and remainders in and out of theirs. */
+static uint32_t draw_lease(struct world *world, struct buffer *body) {
+    int64_t id = (int64_t)draw(world, LEASES + 1);
+    uint64_t kind = draw(world, 8);
+    if (kind < 5) {
+        encode_lease_grant(body, id, (int64_t)draw(world, 100) - 2);
+        return INTERNAL_LEASE_GRANT;
+    }
+    if (kind < 7) {
+        encode_lease(body, id, false);
+        return INTERNAL_LEASE_REVOKE;
+    }
+    for (uint64_t i = draw(world, 4); i > 0; i--)
+        encode_lease_checkpoint(body, (int64_t)draw(world, LEASES + 2), (int64_t)draw(world, 120));
+    return INTERNAL_LEASE_CHECKPOINT;
+}
+
+enum { KIND_LEASE = 19, KIND_COMPACTION = 23, KINDS };
 
 static struct bytes draw_entry(struct world *world, uint64_t kind) {
     struct buffer body = {0};
@@ -211,10 +230,12 @@ static struct bytes draw_entry(struct world *world, uint64_t kind) {
             delete.range_end = draw_end(world);
         encode_delete(&body, &delete);
         request.number = INTERNAL_DELETE_RANGE;
-    } else if (kind < KIND_COMPACTION) {
+    } else if (kind < KIND_LEASE) {
         uint32_t used = 0;
         buffer_append_bytes(&body, draw_txn(world, 1, &used));
         request.number = INTERNAL_TXN;
+    } else if (kind < KIND_COMPACTION) {
+        request.number = draw_lease(world, &body);
     } else {
         struct compaction_request compaction = {
             .revision = one_in(world, 3) ? world->model.revision + 1 - (int64_t)draw(world, 9)
@@ -409,6 +430,22 @@ static void step_read(struct world *world) {
     buffer_free(&answer);
 }
 
+static void check_leases(struct world *world) {
+    const struct model *model = &world->model;
+    size_t count = 0;
+    lease_check(&world->mvcc);
+    for (size_t i = 0; i < MODEL_LEASES; i++) {
+        if (model->leases[i].id == 0)
+            continue;
+        const struct lease *lease = lease_book_find(&world->mvcc.leases, model->leases[i].id);
+        assert_non_null(lease);
+        assert_int_equal(lease->ttl, model->leases[i].ttl);
+        assert_int_equal(lease->remaining, model->leases[i].remaining);
+        count++;
+    }
+    assert_int_equal(world->mvcc.leases.count, count);
+}
+
 static void step_crash(struct world *world) {
     char error[256];
     struct store *store = &world->store->head;
@@ -426,6 +463,7 @@ static void step_crash(struct world *world) {
     }
     assert_int_equal(world->mvcc.revision, world->model.revision);
     assert_int_equal(world->mvcc.compacted, world->model.compacted);
+    check_leases(world);
 }
 
 static unsigned compactions, reads_cut_short; /* in all seeds */
@@ -448,7 +486,9 @@ static void run_seed(uint64_t seed) {
             mvcc_commit(&world.mvcc);
         else if (kind < 28)
             memory_flush_wait(&world.store->head);
-        else if (kind < 30 && one_in(&world, 4))
+        else if (kind < 29)
+            check_leases(&world);
+        else if (kind < 31 && one_in(&world, 4))
             step_crash(&world);
         else if (kind < 33)
             step_compaction(&world);

@@ -47,6 +47,7 @@ static void peer_greet(void *context, struct bus_hello *hello) {
     struct peer *peer = &self->world->peers[self->peer];
     hello->position = peer->greet_position;
     hello->durable = peer->greet_durable;
+    hello->term = peer->greet_term;
     hello->node = self->peer == PEER_RAFT ? WORLD_MEMBER : 0;
     hello->cluster = self->peer == PEER_RAFT ? WORLD_CLUSTER : 0;
 }
@@ -85,7 +86,12 @@ static void peer_record(void *context, struct bus_link *link, const struct bus_r
     const struct peer_context *self = context;
     struct role_world *world = self->world;
     (void)link;
-    if (record->kind == BUS_APPLY_EVENTS || record->kind == BUS_APPLY_WATCH) {
+    if (record->kind == BUS_APPLY_PROPOSE) {
+        struct bus_proposal proposal;
+        assert_true(bus_get_proposal(record, &proposal));
+        assert_true(world->proposal_count < PROPOSALS_LIMIT);
+        world->proposals[world->proposal_count++] = memory_copy(proposal.body);
+    } else if (record->kind == BUS_APPLY_EVENTS || record->kind == BUS_APPLY_WATCH) {
         hear_stream(world, self->peer, record);
     } else if (record->kind == BUS_APPLY_PROGRESS) {
         assert_true(bus_get_progress(record, &world->peers[self->peer].progress));
@@ -153,6 +159,8 @@ void role_world_close(struct role_world *world) {
         free((void *)world->heard[i].events.body.data);
     }
     world->heard_count = 0;
+    while (world->proposal_count > 0)
+        free((void *)world->proposals[--world->proposal_count].data);
 }
 
 void role_world_connect(struct role_world *world, int peer) {
@@ -201,6 +209,25 @@ void role_world_tick(struct role_world *world, uint64_t pass_us) {
     world->now_us += pass_us;
     apply_role_tick(world->role, world->now_us);
     role_world_settle(world);
+}
+
+void role_world_lead(struct role_world *world, bool leads, uint64_t term) {
+    struct bus_raft_state state = {
+        .role = leads ? RAFT_LEADER : RAFT_FOLLOWER, .term = term, .member = WORLD_MEMBER};
+    bus_put_raft_state(world->peers[PEER_RAFT].link, &state);
+    role_world_settle(world);
+}
+
+size_t role_world_execute_proposals(struct role_world *world) {
+    size_t count = world->proposal_count;
+    for (size_t i = 0; i < count; i++) {
+        bus_put_entry(world->peers[PEER_RAFT].link,
+                      &(struct bus_entry){.index = ++world->index, .term = 2, .data = world->proposals[i]});
+        free((void *)world->proposals[i].data);
+    }
+    world->proposal_count = 0;
+    role_world_settle(world);
+    return count;
 }
 
 uint64_t role_world_entry(struct role_world *world, uint8_t slot, uint32_t number, struct buffer *body) {

@@ -17,6 +17,7 @@ enum {
     PEER_MAINT,
     PEER_COUNT,
     HEARD_LIMIT = 20000,
+    PROPOSALS_LIMIT = 1000,
     WORLD_MEMBER = 0xbeef,
     WORLD_CLUSTER = 0xc0ffee
 };
@@ -38,7 +39,7 @@ struct peer {
     struct bus_link *link; /* the peer's end */
     struct bus_link *own;  /* the role's end */
     struct wire_queue to_role, to_peer;
-    uint64_t greet_position, greet_durable;
+    uint64_t greet_position, greet_durable, greet_term;
     struct bus_hello hello; /* of the role */
     struct bus_progress progress;
     struct bus_checkpoint checkpoint;
@@ -53,6 +54,8 @@ struct role_world {
     uint64_t now_us, index, connections;
     struct heard heard[HEARD_LIMIT];
     size_t heard_count;
+    struct bytes proposals[PROPOSALS_LIMIT]; /* of apply itself, not executed; owned */
+    size_t proposal_count;
     bool hold_jobs; /* settle does not run jobs */
 };
 
@@ -68,6 +71,11 @@ void role_world_settle(struct role_world *world);
 /* Runs one job; false: there is none. */
 bool role_world_run_job(struct role_world *world);
 void role_world_tick(struct role_world *world, uint64_t pass_us);
+
+/* raft says that this member leads, or follows, in the term; entries are of term 2. */
+void role_world_lead(struct role_world *world, bool leads, uint64_t term);
+/* What apply has proposed becomes entries. Returns how many. */
+size_t role_world_execute_proposals(struct role_world *world);
 
 /* Next entry; returns its request id. */
 uint64_t role_world_entry(struct role_world *world, uint8_t slot, uint32_t number, struct buffer *body);
