@@ -42,14 +42,14 @@ class Pair:
             return None
         return self.subject.call(method, body)
 
-    def fresh(self):
-        """Empties both servers, brings them to the same revision, and compacts them there."""
+    def fresh(self, least=0):
+        """Empties both servers, brings them to the same revision, `least` or more, and compacts them there."""
         servers = (self.reference, self.subject)
         for server in servers:
             self._revoke_all(server)
         latest = [self._must(server, DELETE, Delete(**EVERYTHING)) for server in servers]
-        if latest[0] != latest[1]:
-            target = max(latest) + 2
+        if latest[0] != latest[1] or latest[0] < least:
+            target = max(latest + [least]) + 2
             for server, revision in zip(servers, latest):
                 self._advance(server, target - revision)
         self.base = self._must(self.reference, RANGE, Range(key=b"pad"))

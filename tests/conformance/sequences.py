@@ -1,5 +1,8 @@
 """Seeded random sequences of operations over a small key space, each asked of both servers.
 
+Keys, txns, compactions and leases here; the watches beside them in watchers.py. Leases live longer than a sequence,
+but for one in every tenth sequence, which ends with it: then its keys have to go.
+
 The generator never makes what genuine etcd dies of (etcd-api.md 6.6): enum values of Range are valid, and a put
 with ignore_value or ignore_lease never shares a txn with a delete (etcd checks it before the txn and panics when
 it fails in the middle of it).
@@ -7,14 +10,20 @@ it fails in the middle of it).
 
 import random
 
-from harness.api import Compaction, Compare, Delete, Op, Put, Range, show
+from harness.api import (Compaction, Compare, Delete, Grant, Leases, Op, Put, Range, Revoke, TimeToLive, show)
 from cases import txn
 from compare import Mismatch
+from leasing import KeepAlivePair
+from watchers import Watchers
 
 KEYS = [b"k%02d" % index for index in range(18)] + [b"\0", b"\xff"]
 ENDS = [b"", b"", b"\0", b"k1", b"k05", b"k11", b"k13", b"l", b"\xff\xff", b"a"]
 VALUES = [b"", b"a", b"b", b"value", b"x" * 300]
 MAX_DEPTH = 3
+FIRST_REVISION = 100  # or later: so that a seed's choices do not depend on how near 0 is
+LEASES = (1, 2, 3, 4, 5, -6, 1 << 40)
+TTLS = (1000, 3000, 3000, 9000, 500000, 9000000000)
+SHORT_LEASE, SHORT_TTL = 77, 2
 
 
 class Generator:
@@ -27,7 +36,8 @@ class Generator:
     def next(self):
         self.count += 1
         kind = self.random.choices(
-            (self.put, self.delete, self.range, self.txn, self.compaction), weights=(34, 8, 32, 24, 2))[0]
+            (self.put, self.delete, self.range, self.txn, self.compaction, self.lease),
+            weights=(34, 8, 28, 20, 2, 8))[0]
         return kind()
 
     def learn(self, request, answer):
@@ -67,9 +77,24 @@ class Generator:
                 request.value = b""
         if allow_ignore and self._chance(0.05):
             request.ignore_lease = True
-        if self._chance(0.01):
-            request.lease = 12345
+        if self._chance(0.15):
+            request.lease = self.lease_id()
         return request
+
+    def lease_id(self):
+        return 12345 if self._chance(0.05) else self.random.choice(LEASES)
+
+    def lease(self):
+        """Any of the unary lease requests."""
+        kind = self.random.random()
+        if kind < 0.45:
+            ttl = 9000000001 if self._chance(0.03) else self.random.choice(TTLS)
+            return Grant(ID=self.lease_id(), TTL=ttl)
+        if kind < 0.65:
+            return Revoke(ID=self.lease_id())
+        if kind < 0.9:
+            return TimeToLive(ID=self.lease_id(), keys=self._chance(0.8))
+        return Leases()
 
     def delete(self):
         key, end = self._key(), b""
@@ -111,7 +136,7 @@ class Generator:
         elif target == Compare.VERSION:
             request.version = self.random.randint(0, 4)
         elif target == Compare.LEASE:
-            request.lease = self.random.randint(0, 1)
+            request.lease = self.random.choice((0, 0) + LEASES)
         else:
             revision = self.random.randint(max(0, self.revision - 30), self.revision + 1)
             setattr(request, "create_revision" if target == Compare.CREATE else "mod_revision",
@@ -140,19 +165,86 @@ class Generator:
                    [self._operation(depth, deletes) for _ in range(sizes[2])])
 
 
+class Sequence:
+    """One run of a generator against both servers, with watches beside it."""
+
+    def __init__(self, pair, seed):
+        self.pair = pair
+        self.generator = Generator(seed)
+        self.generator.revision = self.generator.compacted = pair.base
+        self.watchers = Watchers(pair, self.generator.random)
+        self.keep_alive = KeepAlivePair(pair)
+        self.ends_with_expiry = seed % 10 == 0
+        self.doing = ""
+
+    def step(self):
+        """The next operation, on keys and leases mostly, on watches or a keepalive otherwise."""
+        kind = self.generator.random.random()
+        if kind < 0.07:
+            self.doing = "an operation on watches"
+            self.watchers.step(lambda: self.generator.random.choice(KEYS), lambda: self.generator.random.choice(ENDS))
+        elif kind < 0.09:
+            lease = self.generator.lease_id()
+            self.doing = f"keepalive of {lease}"
+            self.keep_alive.ask(lease)
+        else:
+            self._ask(self.generator.next())
+
+    def _ask(self, request):
+        self.doing = show(request)
+        if isinstance(request, Compaction):
+            self.watchers.before_compaction(min(request.revision, self.watchers.now))
+        answer = self.pair.ask(request)
+        self.generator.learn(request, answer)
+        if answer.ok:
+            self.watchers.learn(answer.message.header.revision)
+            if isinstance(request, Compaction):
+                self.watchers.compacted_to(request.revision)
+
+    def look(self):
+        """Compares everything there is: all keys, all leases, all events so far."""
+        self.doing = "a look at everything"
+        self.pair.ask(Range(key=b"\0", range_end=b"\0"))
+        self.pair.ask(Leases())
+        self.watchers.sync()
+
+    def finish(self):
+        if self.ends_with_expiry:
+            self._expire()
+        self.look()
+        self.watchers.quiet()
+
+    def _expire(self):
+        """A short lease with keys old and new: they go in one revision, and watches see it."""
+        self._ask(Grant(ID=SHORT_LEASE, TTL=SHORT_TTL))
+        for key in KEYS[3:9]:
+            self._ask(Put(key=key, lease=SHORT_LEASE))
+        self._ask(txn(success=[Put(key=KEYS[3]), Put(key=KEYS[12], lease=SHORT_LEASE), Delete(key=KEYS[4])]))
+        self.doing = "waiting for a lease to expire"
+        self.watchers.learn(self.watchers.now + 1)  # its keys go in the next revision
+        self.watchers.sync()
+        self.pair.ask(TimeToLive(ID=SHORT_LEASE, keys=True))
+
+    def close(self):
+        self.watchers.close()
+        self.keep_alive.close()
+
+
 def run_sequence(pair, seed, operations):
     """Runs one sequence from an empty store. Mismatch names seed, position and the operation."""
-    pair.fresh()
-    generator = Generator(seed)
-    generator.revision = generator.compacted = pair.base
-    everything = Range(key=b"\0", range_end=b"\0")
-    for position in range(operations):
-        request = generator.next()
-        try:
-            generator.learn(request, pair.ask(request))
-            if position % 50 == 49 or position == operations - 1:
-                pair.ask(everything)
-        except Mismatch as mismatch:
-            raise Mismatch(f"seed {seed}, operation {position}: {mismatch}") from None
-        except Exception as error:
-            raise Mismatch(f"seed {seed}, operation {position}: {error!r}\n  request   {show(request)}") from error
+    pair.fresh(FIRST_REVISION)
+    sequence = Sequence(pair, seed)
+    position = 0
+    try:
+        for position in range(operations):
+            sequence.step()
+            if position % 50 == 49:
+                sequence.look()
+        sequence.finish()
+        sequence.keep_alive.quiet()
+    except Mismatch as mismatch:
+        raise Mismatch(f"seed {seed}, operation {position}: {sequence.doing}\n{mismatch}") from None
+    except Exception as error:
+        raise Mismatch(f"seed {seed}, operation {position}: {sequence.doing}\n{error!r}") from error
+    finally:
+        sequence.close()

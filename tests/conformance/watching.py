@@ -119,15 +119,35 @@ class Transcript(Requests):
         """The next events of a watch, however they were batched."""
         events = self._split.setdefault(watch_id, collections.deque())
         while len(events) < count:
-            queue = self.responses[watch_id]
-            self.wait(lambda: queue, f"event {len(events) + 1} of {count} for watch {watch_id}")
-            response = queue.popleft()
-            if _is_report(response):
-                continue
-            if not response.events:
-                raise Mismatch(f"{self.name}: watch {watch_id} waits for events and gets {show(response)}")
-            events.extend(response.events)
+            events.extend(self._more_events(watch_id, f"event {len(events) + 1} of {count}"))
         return [events.popleft() for _ in range(count)]
+
+    def events_through(self, watch_id, revision):
+        """All events of a watch that sees everything, up to a revision."""
+        events = list(self._split.pop(watch_id, ()))
+        while not events or events[-1].kv.mod_revision < revision:
+            events += self._more_events(watch_id, f"revision {revision}")
+        return events
+
+    def _more_events(self, watch_id, what):
+        """The events of the watch's next response, whole revisions or fragments of one."""
+        queue = self.responses[watch_id]
+        while True:
+            self.wait(lambda: queue, f"{what} for watch {watch_id}")
+            response = queue.popleft()
+            if response.events:
+                return response.events
+            if not _is_report(response):
+                raise Mismatch(f"{self.name}: watch {watch_id} waits for events and gets {show(response)}")
+
+    def events_until_end(self, watch_id):
+        """All further events of a watch that was canceled."""
+        events = list(self._split.pop(watch_id, ()))
+        while True:
+            response = self.next_response(watch_id)
+            events += response.events
+            if response.canceled:
+                return events
 
     def notified(self, watch_id, revision):
         """Waits for a periodic progress report of that revision; reports of earlier ones may come first."""
@@ -274,11 +294,21 @@ class WatchPair(Requests):
 
     def events(self, watch_id, count):
         """The watch's next events, however a server batches them."""
-        left, right = [side.next_events(watch_id, count) for side in self.sides]
+        return self._same_events(watch_id, [side.next_events(watch_id, count) for side in self.sides])
+
+    def events_through(self, watch_id, revision):
+        """All events up to a revision, of a watch that sees everything."""
+        return self._same_events(watch_id, [side.events_through(watch_id, revision) for side in self.sides])
+
+    @staticmethod
+    def _same_events(watch_id, both):
+        left, right = both
         for index, (mine, theirs) in enumerate(zip(left, right)):
             if mine != theirs:
-                raise Mismatch(f"watch {watch_id}, different event {index + 1} of {count}\n"
+                raise Mismatch(f"watch {watch_id}, different event {index + 1} of {len(left)}\n"
                                f"  reference {show(mine)[:4000]}\n  subject   {show(theirs)[:4000]}")
+        if len(left) != len(right):
+            raise Mismatch(f"watch {watch_id}: {len(left)} events of the reference, {len(right)} of the subject")
         return left
 
     def fence(self):
