@@ -333,6 +333,7 @@ def _(c):
         watch.next_events(watch_id, 151)
     watch.request_progress()
     c.check(watch.wait_progress(c.base + 151), "once all are up to date")
+    watch.forget_progress()  # the first five were dropped, or answered by now
 
 
 @case("watch progress: on request, none from a stream without watches (3.5.8)")
@@ -364,6 +365,7 @@ def _(c):
     watch.next_events(1, 1)
     watch.request_progress()
     c.check(watch.wait_progress(c.base + 3), "the future has come")
+    watch.forget_progress()  # a server may drop the first request, or answer it now
 
 
 @case("watch progress: reported by itself to who asks for it, with its id", flags=IMPATIENT)

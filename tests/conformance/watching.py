@@ -48,8 +48,8 @@ def _of_fences_only(message):
 
 
 def _is_report(message):
-    """A periodic progress report."""
-    return hasattr(message, "canceled") and not (message.canceled or message.events or message.watch_id == BROADCAST)
+    """A progress report, periodic or asked for."""
+    return hasattr(message, "canceled") and not (message.canceled or message.created or message.events)
 
 
 class Transcript(Requests):
@@ -163,7 +163,7 @@ class Transcript(Requests):
         return self.notified(BROADCAST, revision)
 
     def forget_progress(self):
-        """Periodic reports go on for as long as they like."""
+        """More reports may come, for as long as they like."""
         self._reports_are_fine = True
 
     def expect_nothing(self):
