@@ -17,7 +17,9 @@ enum {
     EVENTS_PER_WAIT = 256,
     ACCEPTS_PER_EVENT = 64,
     FREE_STREAMS = 2048,
+    FLUSHES_PER_ROUND = 4,
     WAIT_MS = 1000,
+    STOPPING_WAIT_MS = 10,
 };
 
 #define HOUSEKEEPING_US UINT64_C(1000000)
@@ -79,24 +81,49 @@ static void report_counts(struct server *server) {
     }
 }
 
-/*
- * Links first: the daemons behind them go to work while we write to sockets. Writing may cancel calls or
- * report bytes as taken, so the links are flushed again if any socket was written.
- */
-static void end_round(void *context) {
-    struct server *server = context;
-    proxy_role_end_round(server->role);
-    if (server->dirty == NULL)
-        return;
-    while (server->dirty != NULL) {
-        struct client *connection = server->dirty;
-        server->dirty = connection->dirty_next;
+static void flush_clients(struct server *server) {
+    struct client *list = server->dirty;
+    server->dirty = NULL;
+    while (list != NULL) {
+        struct client *connection = list;
+        list = connection->dirty_next;
         connection->dirty = false;
         if (!connection->closed)
             client_flush(connection);
     }
+}
+
+static void wake(struct server *server) {
+    uint64_t one = 1;
+    if (write(server->wake_fd, &one, sizeof one) < 0)
+        LOG_WARN("cannot write an eventfd", F_ERRNO(errno));
+}
+
+/* The round may have been another thread's, and the loop asleep until later than it should now. */
+static void wake_in_time(struct server *server) {
+    uint64_t next = server->dirty != NULL ? 0 : proxy_role_next_us(server->role);
+    if (next >= server->wakes_us)
+        return;
+    server->wakes_us = next;
+    wake(server);
+}
+
+/*
+ * Links first: the daemons behind them go to work while we write to sockets. Writing may cancel calls, report
+ * bytes as taken or make room for what watchers wait for, so the role ends the round again, and there may be
+ * more to write, if any socket was written.
+ */
+static void end_round(void *context) {
+    struct server *server = context;
     proxy_role_end_round(server->role);
-    report_counts(server);
+    bool any = server->dirty != NULL;
+    for (unsigned i = 0; server->dirty != NULL && i < FLUSHES_PER_ROUND; i++) {
+        flush_clients(server);
+        proxy_role_end_round(server->role);
+    }
+    if (any)
+        report_counts(server);
+    wake_in_time(server);
 }
 
 struct server *server_new(const struct config *config) {
@@ -266,12 +293,12 @@ static void housekeeping(struct server *server) {
         client_check(at, server->now_us);
 }
 
-static int wait_ms(const struct server *server) {
-    if (server->stopping)
-        return 10;
+static int wait_ms(struct server *server) {
+    uint64_t longest = server->now_us + (server->stopping ? STOPPING_WAIT_MS : WAIT_MS) * UINT64_C(1000);
     uint64_t next = proxy_role_next_us(server->role);
-    if (next > server->now_us + WAIT_MS * UINT64_C(1000))
-        return WAIT_MS;
+    if (next > longest)
+        next = longest;
+    server->wakes_us = next;
     return next <= server->now_us ? 0 : (int)((next - server->now_us + 999) / 1000);
 }
 
@@ -299,7 +326,5 @@ void server_stop(struct server *server) {
     combiner_enter(&server->combiner);
     server->stopping = true;
     combiner_leave(&server->combiner);
-    uint64_t one = 1;
-    if (write(server->wake_fd, &one, sizeof one) < 0)
-        LOG_WARN("cannot write an eventfd", F_ERRNO(errno));
+    wake(server);
 }

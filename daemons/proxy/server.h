@@ -39,6 +39,7 @@ struct server {
     uint64_t now_us;
     uint32_t message_limit; /* of a gRPC message */
     int epoll_fd, wake_fd;
+    uint64_t wakes_us; /* when the loop wakes at the latest */
     struct listener listeners[SERVER_LISTENERS];
     unsigned listener_count;
     struct client *connections; /* all that are open */

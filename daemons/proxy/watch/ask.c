@@ -39,8 +39,7 @@ static struct ask *append(struct watch_stream *stream, enum ask_kind kind) {
 static bool admit(struct watch_stream *stream) {
     if (stream->hub->ask_count < ASKS_MOST)
         return true;
-    stream->ended = true;
-    stream->client.end(stream->client.context, STATUS_TOO_MANY_REQUESTS);
+    stream_end(stream, STATUS_TOO_MANY_REQUESTS);
     return false;
 }
 
@@ -50,7 +49,9 @@ static struct watcher *make_watcher(struct watch_stream *stream, const struct wa
     struct watcher *watcher = must_zalloc(sizeof *watcher);
     watcher->stream = stream;
     watcher->lane = LANE_NONE;
+    watcher->queue = WAIT_NONE;
     watcher->state = WATCHER_ASKING;
+    watcher->quiet = true;
     watcher->filters = (uint8_t)request->filters;
     watcher->previous = request->prev_kv;
     watcher->fragment = request->fragment;
@@ -144,14 +145,14 @@ static void start(struct watcher *watcher, int64_t start_revision, const struct 
     watcher->covered = answer->revision + 1;
     watcher->next = start_revision == 0 ? answer->revision + 1 : start_revision;
     stream_add(stream, watcher);
+    if (watcher->notify)
+        progress_notify(stream);
     response_send(stream,
                   &(struct response){.revision = answer->revision, .watch_id = watcher->id, .created = true});
     if (watcher->next < answer->compacted) {
         watcher_compacted(watcher, answer->compacted);
-    } else if (watcher->next <= answer->revision) {
-        hub_catch_up(watcher);
     } else {
-        watcher_join(watcher, LANE_STREAM, WATCHER_SYNCED);
+        catch_up(watcher);
     }
 }
 
@@ -191,8 +192,7 @@ static void act(struct watch_hub *hub, struct ask *ask, const struct bus_watch_a
         break;
     case ASK_PROGRESS:
         ask->stream->progress_asks--;
-        ask->stream->progress_wanted = true;
-        progress_send_if_synced(ask->stream);
+        progress_send_when_synced(ask->stream);
         break;
     }
 }

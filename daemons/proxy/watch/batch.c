@@ -68,11 +68,11 @@ static const struct encoded *form_of(struct batch *batch, const struct interest 
 }
 
 /* From the last to the first: a member that can't take more leaves, and the last takes its place. */
-static void deliver_interest(struct batch *batch, struct interest *interest, unsigned lane) {
+static void deliver_interest(struct batch *batch, struct interest *interest, unsigned lane, bool more) {
     const struct members *members = &interest->lanes[lane];
     for (uint32_t i = members->count; i-- > 0;) {
         struct watcher *watcher = members->list[i];
-        watcher_give(watcher, form_of(batch, interest, watcher));
+        watcher_give(watcher, form_of(batch, interest, watcher), more);
     }
     for (unsigned form = 0; form < FORMS; form++) {
         if (batch->made[form])
@@ -82,10 +82,10 @@ static void deliver_interest(struct batch *batch, struct interest *interest, uns
     interest->first_match = NO_MATCH;
 }
 
-void batch_deliver(struct batch *batch, unsigned lane) {
+void batch_deliver(struct batch *batch, unsigned lane, bool more) {
     for (size_t i = 0; i < batch->touched.count; i++) {
         if (batch->touched.list[i] != NULL)
-            deliver_interest(batch, batch->touched.list[i], lane);
+            deliver_interest(batch, batch->touched.list[i], lane, more);
     }
     batch->touched.count = 0;
     batch->event_count = batch->match_count = 0;
@@ -101,8 +101,8 @@ void batch_deliver(struct batch *batch, unsigned lane) {
 void batch_free(struct batch *batch) {
     free(batch->events);
     free(batch->matches);
-    free((void *)batch->touched.list);
-    free((void *)batch->found.list);
+    interest_list_free(&batch->touched);
+    interest_list_free(&batch->found);
     for (unsigned form = 0; form < FORMS; form++)
         encoded_free(&batch->forms[form]);
     *batch = (struct batch){0};

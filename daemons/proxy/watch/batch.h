@@ -32,8 +32,8 @@ void batch_add(struct batch *batch, const struct interest_index *index, unsigned
                const struct event *event);
 /* The interest is going away. */
 void batch_forget(struct batch *batch, const struct interest *interest);
-/* Gives all members of the lane what they have got, and empties the batch. */
-void batch_deliver(struct batch *batch, unsigned lane);
+/* Gives all members of the lane what they have got (more: watcher_give), and empties the batch. */
+void batch_deliver(struct batch *batch, unsigned lane, bool more);
 void batch_free(struct batch *batch);
 
 #endif

@@ -63,6 +63,11 @@ void interest_list_add(struct interest_list *list, struct interest *interest) {
     list->list[list->count++] = interest;
 }
 
+void interest_list_free(struct interest_list *list) {
+    free((void *)list->list);
+    *list = (struct interest_list){0};
+}
+
 void interest_index_match(const struct interest_index *index, struct bytes key, struct interest_list *out) {
     out->count = 0;
     struct interest *exact = key_index_find(&index->keys, key);

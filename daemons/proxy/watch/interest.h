@@ -74,6 +74,7 @@ void interest_index_match(const struct interest_index *index, struct bytes key, 
 /* All there are, in no particular order. */
 void interest_index_all(const struct interest_index *index, struct interest_list *out);
 void interest_list_add(struct interest_list *list, struct interest *interest);
+void interest_list_free(struct interest_list *list);
 /* No interest may be left. */
 void interest_index_free(struct interest_index *index);
 

@@ -1,12 +1,89 @@
 /*
  * progress: empty responses that say how far a client has been given everything: on request for all watchers
- * of a stream, and by themselves for each that wants it and is quiet.
+ * of a stream, and by themselves for each that wants it and has been quiet. They go out when what the round
+ * brought has, and only to who is SYNCED, so that nothing at or below their revision can follow.
  */
 #include "proxy/watch/hub_state.h"
 
-void progress_send_if_synced(struct watch_stream *stream) {
-    if (!stream->progress_wanted || stream->unsynced > 0)
+enum { LEAST_INTERVAL_US = 100000 };
+
+/* --- on request --- */
+
+void progress_send_when_synced(struct watch_stream *stream) {
+    if (stream->unsynced == 0) {
+        response_send(stream, &(struct response){.revision = stream->hub->position, .watch_id = -1});
+    } else if (!stream->progress_wanted) {
+        stream->progress_wanted = true;
+        stream->progress_next = stream->hub->progress;
+        stream->hub->progress = stream;
+    }
+}
+
+void progress_forget(struct watch_stream *stream) {
+    if (!stream->progress_wanted)
         return;
+    struct watch_stream **place = &stream->hub->progress;
+    while (*place != stream)
+        place = &(*place)->progress_next;
+    *place = stream->progress_next;
     stream->progress_wanted = false;
-    response_send(stream, &(struct response){.revision = stream->hub->position, .watch_id = -1});
+}
+
+void progress_deferred(struct watch_hub *hub) {
+    struct watch_stream *next = NULL;
+    for (struct watch_stream *at = hub->progress; at != NULL; at = next) {
+        next = at->progress_next;
+        if (at->unsynced > 0)
+            continue;
+        progress_forget(at);
+        progress_send_when_synced(at);
+    }
+}
+
+/* --- by themselves --- */
+
+/* etcd's: the interval and up to a tenth more, so that the streams of many clients spread. */
+static uint64_t interval_us(struct watch_hub *hub) {
+    uint64_t interval = hub->role->config.watch_progress_us;
+    if (interval < LEAST_INTERVAL_US)
+        interval = LEAST_INTERVAL_US;
+    hub->jitter = hub->jitter * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return interval + (hub->jitter >> 33) % (interval / 10);
+}
+
+void progress_notify(struct watch_stream *stream) {
+    struct watch_hub *hub = stream->hub;
+    if (stream->notified++ == 0)
+        stream->notify_us = hub_now_us(hub) + interval_us(hub);
+    if (stream->notify_us < hub->notify_us)
+        hub->notify_us = stream->notify_us;
+}
+
+static void notify(struct watch_stream *stream) {
+    for (size_t i = 0; i < stream->count; i++) {
+        struct watcher *watcher = stream->watchers[i];
+        if (!watcher->notify)
+            continue;
+        if (watcher->quiet && watcher->state == WATCHER_SYNCED && flow_admits(stream, 0))
+            response_send(stream,
+                          &(struct response){.revision = stream->hub->position, .watch_id = watcher->id});
+        watcher->quiet = true;
+    }
+}
+
+void progress_notify_all(struct watch_hub *hub) {
+    uint64_t now_us = hub_now_us(hub);
+    if (now_us < hub->notify_us)
+        return;
+    hub->notify_us = UINT64_MAX;
+    for (struct watch_stream *at = hub->streams; at != NULL; at = at->next) {
+        if (at->notified == 0)
+            continue;
+        if (now_us >= at->notify_us) {
+            notify(at);
+            at->notify_us = now_us + interval_us(hub);
+        }
+        if (at->notify_us < hub->notify_us)
+            hub->notify_us = at->notify_us;
+    }
 }

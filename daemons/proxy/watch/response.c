@@ -21,6 +21,7 @@ static struct bytes header(struct watch_hub *hub, int64_t revision) {
 
 void response_send(struct watch_stream *stream, const struct response *response) {
     struct buffer *out = stream->client.begin(stream->client.context);
+    size_t before = out->length;
     buffer_append_bytes(out, header(stream->hub, response->revision));
     wire_put_int64(out, 2, response->watch_id);
     wire_put_bool(out, 3, response->created);
@@ -30,5 +31,7 @@ void response_send(struct watch_stream *stream, const struct response *response)
         wire_put_bytes(out, 6, bytes_from_text(response->reason));
     wire_put_bool(out, 7, response->fragment);
     buffer_append_bytes(out, response->events);
+    size_t bytes = out->length - before;
     stream->client.commit(stream->client.context);
+    flow_sent(stream, bytes, response->events.length == 0);
 }

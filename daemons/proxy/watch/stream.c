@@ -47,6 +47,7 @@ void stream_add(struct watch_stream *stream, struct watcher *watcher) {
 void stream_remove(struct watch_stream *stream, const struct watcher *watcher) {
     size_t place = place_of(stream, watcher->id);
     stream->count--;
+    stream->notified -= watcher->notify;
     memmove((void *)&stream->watchers[place], (const void *)&stream->watchers[place + 1],
             (stream->count - place) * sizeof(struct watcher *));
 }
@@ -60,6 +61,7 @@ struct watch_stream *watch_open(struct proxy_role *role, const struct watch_clie
     stream->hub = hub;
     stream->client = *client;
     stream->options = *options;
+    hub->needing_leader += options->needs_leader;
     stream->next = hub->streams;
     if (stream->next != NULL)
         stream->next->previous = stream;
@@ -86,7 +88,7 @@ static bool receive_cancel(struct watch_stream *stream, struct bytes body) {
 
 bool watch_receive(struct watch_stream *stream, struct bytes message) {
     struct watch_request request;
-    if (stream->ended)
+    if (stream->ended || !flow_hears(stream))
         return true;
     if (!watch_request_decode(message, &request))
         return false;
@@ -104,7 +106,8 @@ bool watch_receive(struct watch_stream *stream, struct bytes message) {
 }
 
 void watch_drained(struct watch_stream *stream) {
-    (void)stream;
+    if (!stream->ended)
+        flow_resume(stream);
 }
 
 void stream_free_if_done(struct watch_stream *stream) {
@@ -114,12 +117,28 @@ void stream_free_if_done(struct watch_stream *stream) {
     free(stream);
 }
 
-void watch_close(struct watch_stream *stream) {
-    struct watch_hub *hub = stream->hub;
+/* Nothing more is sent. */
+static void silence(struct watch_stream *stream) {
+    if (stream->ended)
+        return;
+    stream->ended = true;
     for (size_t i = 0; i < stream->count; i++)
         watcher_free(stream->watchers[i]);
-    stream->count = 0;
-    stream->ended = stream->closed = true;
+    stream->count = stream->notified = 0;
+    stream->hub->needing_leader -= stream->options.needs_leader;
+    flow_forget(stream);
+    progress_forget(stream);
+}
+
+void stream_end(struct watch_stream *stream, uint16_t status) {
+    silence(stream);
+    stream->client.end(stream->client.context, status);
+}
+
+void watch_close(struct watch_stream *stream) {
+    struct watch_hub *hub = stream->hub;
+    silence(stream);
+    stream->closed = true;
     if (stream->next != NULL)
         stream->next->previous = stream->previous;
     if (stream->previous != NULL)

@@ -1,16 +1,28 @@
 /* watcher: a watcher's moves between the lanes of its interest, and what it is given. */
 #include <stdlib.h>
 
-#include "common/metrics.h"
 #include "proxy/watch/hub_state.h"
 
-static void set_state(struct watcher *watcher, enum watcher_state state) {
+/* Sums by state; one more or one less. */
+static void count(const struct watcher *watcher, int one) {
     struct watch_stream *stream = watcher->stream;
+    struct watch_hub *hub = stream->hub;
     if (watcher->state == WATCHER_SYNCED)
-        stream->unsynced++;
-    if (state == WATCHER_SYNCED)
-        stream->unsynced--;
+        return;
+    stream->unsynced += (size_t)one;
+    if (watcher->state == WATCHER_ASKING)
+        return;
+    hub->slow += (size_t)one;
+    if (watcher->state != WATCHER_STOPPED)
+        return;
+    stream->stopped += (size_t)one;
+    hub->stopped += (size_t)one;
+}
+
+static void set_state(struct watcher *watcher, enum watcher_state state) {
+    count(watcher, -1);
     watcher->state = (uint8_t)state;
+    count(watcher, 1);
 }
 
 static void add_member(struct watcher *watcher, unsigned lane) {
@@ -27,6 +39,8 @@ static void add_member(struct watcher *watcher, unsigned lane) {
 static void remove_member(struct watcher *watcher) {
     if (watcher->lane == LANE_NONE)
         return;
+    if (watcher->lane >= LANE_SCAN)
+        scan_left(watcher);
     struct members *members = &watcher->interest->lanes[watcher->lane];
     struct watcher *last = members->list[--members->count];
     members->list[watcher->place] = last;
@@ -35,12 +49,14 @@ static void remove_member(struct watcher *watcher) {
 }
 
 void watcher_join(struct watcher *watcher, unsigned lane, enum watcher_state state) {
+    queue_leave(watcher);
     remove_member(watcher);
     add_member(watcher, lane);
     set_state(watcher, state);
 }
 
 void watcher_rest(struct watcher *watcher, enum watcher_state state) {
+    queue_leave(watcher);
     remove_member(watcher);
     set_state(watcher, state);
 }
@@ -50,7 +66,7 @@ void watcher_free(struct watcher *watcher) {
     watcher_rest(watcher, WATCHER_SYNCED); /* counts as such: nobody waits for it */
     if (watcher->interest->watchers == 1)
         batch_forget(&hub->batch, watcher->interest);
-    interest_release(&hub->index, watcher->interest, watcher->previous);
+    hub->released += interest_release(&hub->index, watcher->interest, watcher->previous);
     hub->watcher_count--;
     free(watcher);
 }
@@ -67,16 +83,69 @@ bool watcher_wants(const struct watcher *watcher, const struct event *event) {
     return (watcher->filters & (event->deleted ? WATCH_NO_DELETE : WATCH_NO_PUT)) == 0;
 }
 
-void watcher_give(struct watcher *watcher, const struct encoded *events) {
-    size_t first = encoded_from(events, watcher->next);
-    if (first == events->count)
-        return;
+/*
+ * Responses are cut between revisions where they grow large: a client that stops reading then stops here
+ * with little in its backlog. A revision's events stay together, in one response of any size, unless the
+ * client asked for fragments or more than HELD_MOST bytes are coming (`more`): that is beyond what this
+ * daemon would keep for a single response, whatever the client wants.
+ */
+enum { PIECE_BYTES = 256 << 10, FRAGMENT_OVERHEAD = 512 << 10 };
+
+/* As many events from `first` on as make a fragment below the limit, but one at least. */
+static size_t fragment_end(const struct encoded *events, size_t first, size_t end, size_t limit) {
     size_t start = encoded_start(events, first);
-    response_send(watcher->stream, &(struct response){.revision = watcher->stream->hub->position,
-                                                      .watch_id = watcher->id,
-                                                      .events = bytes_of(events->body.data + start,
-                                                                         events->body.length - start)});
-    watcher->next = events->events[events->count - 1].revision + 1;
-    watcher->quiet = false;
-    metric_add(METRIC_ETCD_DEBUGGING_MVCC_EVENTS_TOTAL, events->count - first);
+    size_t next = first + 1;
+    while (next < end && events->events[next].end - start < limit)
+        next++;
+    return next;
+}
+
+static void send_events(struct watcher *watcher, const struct encoded *events, size_t first, size_t end,
+                        bool fragment) {
+    size_t start = encoded_start(events, first);
+    response_send(watcher->stream,
+                  &(struct response){
+                      .revision = watcher->stream->hub->position,
+                      .watch_id = watcher->id,
+                      .fragment = fragment,
+                      .events = bytes_of(events->body.data + start, encoded_start(events, end) - start)});
+}
+
+static void send_piece(struct watcher *watcher, const struct encoded *events, size_t first, size_t end,
+                       bool more) {
+    size_t limit = watcher->stream->hub->role->config.max_request_bytes + FRAGMENT_OVERHEAD;
+    if (watcher->fragment || watcher->within || more) {
+        size_t next = 0;
+        for (; (next = fragment_end(events, first, end, limit)) < end; first = next)
+            send_events(watcher, events, first, next, true);
+    }
+    send_events(watcher, events, first, end, more);
+}
+
+void watcher_give(struct watcher *watcher, const struct encoded *events, bool more) {
+    struct watch_stream *stream = watcher->stream;
+    size_t first = encoded_from(events, watcher->next);
+    while (first < events->count) {
+        size_t end = encoded_piece(events, first, PIECE_BYTES);
+        size_t bytes = encoded_start(events, end) - encoded_start(events, first);
+        if (!watcher->within && !flow_admits(stream, bytes)) {
+            watcher->next = events->events[first].revision;
+            watcher_rest(watcher, WATCHER_STOPPED);
+            return;
+        }
+        send_piece(watcher, events, first, end, more);
+        stream->hub->events_given += end - first;
+        watcher->quiet = false;
+        watcher->within = more;
+        if (!more)
+            watcher->next = events->events[end - 1].revision + 1;
+        first = end;
+    }
+}
+
+void watcher_finish_fragments(struct watcher *watcher) {
+    response_send(watcher->stream,
+                  &(struct response){.revision = watcher->stream->hub->position, .watch_id = watcher->id});
+    watcher->within = false;
+    watcher->next++;
 }

@@ -274,3 +274,35 @@ void publish_put(struct fake_node *node, int64_t revision, const char *key) {
     put_event(&record, revision, key, "value", false);
     publish(node, &record, revision, revision);
 }
+
+static struct fake_record *find_history(const struct fake_node *node) {
+    for (size_t i = node->apply.record_count; i-- > 0;) {
+        const struct fake_record *record = &node->apply.records[i];
+        if (record->kind == BUS_PROXY_READ && record->method == METHOD_WATCH_HISTORY)
+            return (struct fake_record *)(uintptr_t)record;
+    }
+    return NULL;
+}
+
+const struct fake_record *asked_history(const struct fake_node *node, struct history_request *out) {
+    const struct fake_record *record = find_history(node);
+    if (record != NULL)
+        REQUIRE(history_request_get(buffer_bytes(&record->body), out));
+    return record;
+}
+
+void answer_history(struct fake_node *node, struct stream_record *record, enum history_part part,
+                    int64_t through, bool more) {
+    struct fake_record *asked = find_history(node);
+    struct buffer body = {0};
+    REQUIRE(asked != NULL);
+    history_head_put(&body, &(struct history_head){.part = part, .through = through});
+    buffer_append_bytes(&body, buffer_bytes(&record->body));
+    uint64_t id = asked->id;
+    if (!more)
+        asked->kind = BUS_NONE;
+    fake_answer(node, &(struct bus_result){.id = id, .more = more, .body = buffer_bytes(&body)});
+    buffer_free(&body);
+    buffer_free(&record->body);
+    buffer_free(&record->message);
+}

@@ -72,6 +72,11 @@ void put_event(struct stream_record *record, int64_t revision, const char *key, 
 void put_delete(struct stream_record *record, int64_t revision, const char *key);
 /* Sends and empties it; settles. */
 void publish(struct fake_node *node, struct stream_record *record, int64_t from, int64_t to);
+/* The last read of history; NULL: none since answer_history. */
+const struct fake_record *asked_history(const struct fake_node *node, struct history_request *out);
+/* A part of its answer; empties the record and settles. Without more, the read is over. */
+void answer_history(struct fake_node *node, struct stream_record *record, enum history_part part,
+                    int64_t through, bool more);
 /* One put at this revision, the one behind the stream's last. */
 void publish_put(struct fake_node *node, int64_t revision, const char *key);
 
