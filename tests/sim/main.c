@@ -21,6 +21,7 @@
 #include "node.h"
 #include "run.h"
 #include "subscribers.h"
+#include "tamper.h"
 
 enum { SEEDS_PER_CHILD = 50, SECONDS_PER_SEED = 60, FAILURES_SHOWN = 20 };
 
@@ -36,6 +37,15 @@ static const struct plant plants[] = {
     {"forget-flush", &sim_store_plant_forget, "a crash may take the store behind its last flush"},
     {"write-twice", &clients_plant_twice, "a write is handed to the log twice"},
     {"early-result", &node_plant_early, "a write counts as durable, and raft is killed before it is written"},
+    {"late-resume", &subscribers_plant_late,
+     "a watcher that goes on in another stream leaves out a revision"},
+    {"late-history", &tamper_plant_late_history, "history is read from one revision too late"},
+    {"hidden-gap", &tamper_plant_hidden_gap, "events get lost between apply and proxy, and nothing shows it"},
+    {"lost-range", &tamper_plant_lost_range, "apply does not hear of one of a proxy's ranges"},
+    {"wrong-previous", &tamper_plant_wrong_previous, "an event has the prev_kv of another"},
+    {"early-answer", &tamper_plant_early_answer, "apply claims to have sent one revision more than it has"},
+    {"lease-clock", &node_plant_clock, "apply's clock goes on where it is not: leases end early"},
+    {"half-revoke", &tamper_plant_half_revoke, "the keys of a lease go in two revisions"},
 };
 
 struct options {

@@ -35,9 +35,10 @@ static void open_links(struct daemon *daemon) {
     uint64_t incarnation = random_next(&daemon->node->random) | 1;
     for (unsigned i = 0; i < daemon->link_count; i++) {
         struct daemon_link *link = &daemon->links[i];
+        struct bus_handler handler = daemon->kind->handler(daemon, link->peer, link->peer_slot);
         link->link = bus_link_new(link->name, daemon->kind->role, daemon->slot, link->peer, link->peer_slot,
                                   incarnation, edge_transport(link->end),
-                                  daemon->kind->handler(daemon, link->peer, link->peer_slot));
+                                  tamper_handler(&link->tamper, handler, &daemon->node->tamper_random));
         daemon->kind->attach(daemon, link->peer, link->peer_slot, link->link);
     }
     for (unsigned i = 0; i < daemon->link_count; i++)
@@ -99,6 +100,7 @@ static void tear_down(struct daemon *daemon) {
     for (unsigned i = 0; i < daemon->link_count; i++) {
         bus_link_free(daemon->links[i].link);
         daemon->links[i].link = NULL;
+        tamper_free(&daemon->links[i].tamper);
     }
     daemon->process.alive = false;
     daemon->process.zombie = false;
@@ -237,6 +239,7 @@ struct node *node_new(struct world *world) {
     node->random = random_stream(world->seed, 1);
     node->bus_random = random_stream(world->seed, 2);
     node->store_random = random_stream(world->seed, 3);
+    node->tamper_random = random_stream(world->seed, 8);
     node->disk = model_disk_new(random_next(&node->random));
     choose_sizes(node);
     char error[256];

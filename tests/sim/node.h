@@ -15,6 +15,7 @@
 #include "process.h"
 #include "sim_bus.h"
 #include "sim_store.h"
+#include "tamper.h"
 
 enum { NODE_PROXIES = 2, NODE_RAFT = NODE_PROXIES, NODE_APPLY, NODE_MAINT, NODE_DAEMONS };
 enum { NODE_EDGES = 3 * NODE_PROXIES + 3, DAEMON_LINKS = 8 };
@@ -45,6 +46,7 @@ struct daemon_link {
     const char *name;
     enum bus_role peer;
     uint8_t peer_slot;
+    struct tamper tamper; /* of planted bugs */
 };
 
 struct daemon {
@@ -64,7 +66,7 @@ struct daemon {
 struct node {
     struct world *world;
     struct random random; /* delays of processes and actions */
-    struct random bus_random, store_random;
+    struct random bus_random, store_random, tamper_random;
     struct daemon daemons[NODE_DAEMONS];
     struct edge *edges[NODE_EDGES];
     char edge_names[NODE_EDGES][32];
@@ -117,5 +119,6 @@ extern const struct daemon_kind raft_kind, apply_kind, proxy_kind, maint_kind;
 /* Planted bugs. */
 extern bool node_plant_no_sync; /* the log is written but not synced */
 extern bool node_plant_early;   /* a write counts as durable before it is written */
+extern bool node_plant_clock;   /* apply's clock does not begin anew with its process */
 
 #endif
