@@ -84,7 +84,7 @@ static void choose_lease(struct holder *holder, struct random *random) {
     } else {
         holder->id = random_chance(random, 1, 4) ? -own : own;
     }
-    holder->renewals = random_chance(random, 1, 4) ? 0 : (unsigned)random_delay(random, 1, 12);
+    holder->renewals = (unsigned)random_below(random, 16);
 }
 
 static struct operation *grant(struct holder *holder, struct random *random) {
@@ -134,9 +134,9 @@ static struct operation *choose(struct holder *holder, struct random *random) {
     if (holder->id == 0)
         return grant(holder, random);
     uint64_t dice = random_below(random, 100);
-    if (dice < 35)
+    if (dice < 25)
         return attach(holder, random);
-    if (dice < 50)
+    if (dice < 35)
         return ask_about(holder, random);
     if (holder->renewals > 0)
         return renew(holder);
@@ -179,7 +179,7 @@ struct lease_holders *lease_holders_new(struct world *world, struct node *node, 
     struct lease_holders *holders = must_zalloc(sizeof *holders);
     asker_init(&holders->asker, world, node, history, random_stream(world->seed, 7));
     struct random *random = &holders->asker.random;
-    holders->count = (unsigned)random_below(random, LEASES_SERVED * HOLDERS_MOST + 1);
+    holders->count = (unsigned)random_below(random, HOLDERS_MOST + 1);
     for (unsigned i = 0; i < holders->count; i++)
         holders->list[i] = (struct holder){.holders = holders, .number = i};
     return holders;

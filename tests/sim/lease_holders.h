@@ -15,8 +15,6 @@ enum {
     LEASE_LONG_IDS = 1000000,  /* their ids begin here */
 };
 
-enum { LEASES_SERVED = 0 }; /* by this release */
-
 struct lease_holders;
 
 struct lease_holders *lease_holders_new(struct world *world, struct node *node, struct history *history);

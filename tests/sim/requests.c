@@ -42,7 +42,7 @@ static void put_body(struct buffer *out, struct random *random, const struct ope
         value.length += padding;
     }
     wire_put_bytes(out, 2, buffer_bytes(&value));
-    if (random_chance(random, LEASES_SERVED * hints->leased_percent, 100))
+    if (random_chance(random, hints->leased_percent, 100))
         wire_put_uint64(out, 3, random_between(random, 1, LEASE_SHARED_IDS));
     wire_put_bool(out, 4, random_chance(random, 1, 2));
     buffer_free(&value);
@@ -78,7 +78,7 @@ static void put_compare(struct buffer *out, struct random *random, const struct 
     char name[32];
     size_t mark = wire_begin_message(out, 1);
     wire_put_uint64(out, 1, random_below(random, 4));
-    uint64_t target = random_below(random, LEASES_SERVED ? 5 : 4);
+    uint64_t target = random_below(random, 5);
     wire_put_uint64(out, 2, target);
     wire_put_bytes(out, 3, hot_key(random, name));
     if (target == 3)

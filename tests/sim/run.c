@@ -160,8 +160,7 @@ static void quiet_phase(struct world *world, struct node *node, struct users *us
     run_until_answered(world, history, CALLS_END_US);
     if (history->pending > 0)
         world_fail(world, "%zu calls never ended", history->pending);
-    if (LEASES_SERVED)
-        finish_leases(world, users->holders, history);
+    finish_leases(world, users->holders, history);
     probe(world, users->clients, history);
     finish_watches(world, users->subscribers);
 }
