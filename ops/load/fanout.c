@@ -4,6 +4,7 @@
 #include "ops/load/fanout.h"
 
 #include "common/clock.h"
+#include "ops/load/digest.h"
 #include "ops/load/fanout_parts.h"
 
 #include <inttypes.h>
@@ -47,7 +48,7 @@ static void on_event(struct watch_stream *stream, struct watcher *watcher, const
         on_violated(stream, watcher, "an event of nobody's put at revision", event->now.modified, 0);
         return;
     }
-    fan->sum += fanout_mix(event->now.modified, number);
+    fan->sum += digest_mix((uint64_t)event->now.modified, number);
     fan->count++;
     struct put *put = &fanout->puts[number % fanout->put_count];
     if (put->number != number || put->missing == 0) {

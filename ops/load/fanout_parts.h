@@ -55,13 +55,6 @@ static inline bool fanout_everybody(const struct fanout *fanout) {
     return fanout->options->kind == FANOUT_PREFIX;
 }
 
-/* What stands for one event, or one acknowledged put, in a sum. */
-static inline uint64_t fanout_mix(int64_t revision, uint64_t number) {
-    uint64_t x = (uint64_t)revision * 0x9E3779B97F4A7C15U ^ (number + 1) * 0xBF58476D1CE4E5B9U;
-    x = (x ^ x >> 31) * 0x94D049BB133111EBU;
-    return x ^ x >> 29;
-}
-
 /* fanout_puts.c */
 void fanout_make_puts(struct fanout *fanout);
 /* Starts every put that is due on a free slot. */

@@ -6,6 +6,7 @@
  */
 #include "common/status.h"
 #include "common/wire.h"
+#include "ops/load/digest.h"
 #include "ops/load/fanout_parts.h"
 
 enum { NUMBER_SIZE = 16 /* hexadecimal digits */ };
@@ -62,7 +63,7 @@ static void on_put_done(struct grpc_call *call, unsigned outcome, struct bytes r
         put->missing = 0;
     } else {
         struct tally *tally = &fanout->tallies[fanout_everybody(fanout) ? 0 : put->key];
-        tally->sum += fanout_mix(put_revision(response), put->number);
+        tally->sum += digest_mix((uint64_t)put_revision(response), put->number);
         tally->count++;
         fanout->acknowledged++;
         if (put->due_ns >= fanout->measure_ns && put->due_ns <= fanout->end_ns)

@@ -13,6 +13,7 @@
 #include "ops/load/fanout.h"
 #include "ops/load/report.h"
 #include "ops/load/tagged.h"
+#include "ops/load/witness.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -53,6 +54,9 @@ static const char usage[] =
     "\n"
     "  --tagged LOG        fault campaign client: commands on standard input, events on standard output,\n"
     "                      what was acknowledged into LOG\n"
+    "  --witness           watch campaign client: the same; --watchers, --writers, --rate (2000), --seed N "
+    "of what\n"
+    "                      is written and watched, --no-progress: ask for no progress answers\n"
     "  --writers W         (64)    --readers R  (8)\n"
     "  --pause-us P        of a client between two requests (0)\n"
     "  --timeout-ms T      give a request up after so long (10000)\n";
@@ -67,6 +71,8 @@ static struct command {
     struct fanout_options fanout;
     const char *fanout_name;
     struct expiry_options expiry;
+    bool witness, no_progress;
+    uint64_t seed;
     const char *endpoint_list, *workload_name;
     double reads;
     uint64_t ttl_s; /* 0: not given */
@@ -120,6 +126,9 @@ static const struct setting {
     {"expiry", SIZE, &command.expiry.leases},
     {"keys-each", SIZE, &command.expiry.keys_each},
     {"spread", NUMBER, &command.expiry.spread_s},
+    {"witness", FLAG, &command.witness},
+    {"seed", COUNT, &command.seed},
+    {"no-progress", FLAG, &command.no_progress},
     {"tagged", TEXT, &command.tagged.log_path},
     {"writers", SIZE, &command.tagged.writers},
     {"readers", SIZE, &command.tagged.readers},
@@ -277,6 +286,22 @@ static int expire(void) {
     return expiry_run(expiry) ? 0 : 1;
 }
 
+static int witness(void) {
+    struct witness_options options = {
+        .endpoints = command.endpoints,
+        .endpoint_count = command.endpoint_count,
+        .watchers = command.fanout.watchers,
+        .writers = command.tagged.writers,
+        .rate = command.bench.rate > 0 ? command.bench.rate : 2000,
+        .seed = command.seed,
+        .no_progress = command.no_progress,
+        .timeout_us = command.tagged.timeout_us,
+    };
+    if (options.watchers < 20 || options.writers == 0)
+        refuse("--witness", "needs 20 watchers and a writer");
+    return witness_run(&options) == 0 ? 0 : 1;
+}
+
 int main(int argc, char **argv) {
     read_options(argc, argv);
     if (command.help) {
@@ -288,6 +313,8 @@ int main(int argc, char **argv) {
         return fan_out();
     if (command.expiry.leases > 0)
         return expire();
+    if (command.witness)
+        return witness();
     if (command.tagged.log_path == NULL)
         return measure();
     if (command.tagged.writers == 0)

@@ -4,22 +4,19 @@
 
 #include "common/status.h"
 #include "common/wire.h"
+#include "ops/load/commands.h"
 #include "ops/load/loop.h"
 #include "ops/load/watch_message.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 enum {
     TICK_NS = 1000 * 1000,
     REGISTER_EVERY = 4,
     DRAIN_LIMIT_NS = 1000 * 1000 * 1000,
-    LINE = 256,
 };
 
 enum kind { CLASS_WRITE, CLASS_LINEARIZABLE, CLASS_SERIALIZABLE, CLASS_COUNT };
@@ -68,8 +65,7 @@ struct tagged {
     uint64_t first_ns[CLASS_COUNT];
     uint64_t acknowledged, unknown, refused, reads;
     long violations;
-    char input[LINE];
-    size_t input_length;
+    struct commands commands;
 };
 
 static uint64_t to_us(uint64_t nanoseconds) {
@@ -295,35 +291,14 @@ static void begin_mark(struct tagged *tagged, const char *mark) {
         tagged->clients[i].recovered = false;
 }
 
-static void on_line(struct tagged *tagged, const char *line) {
+static void on_line(void *owner, const char *line) {
+    struct tagged *tagged = (struct tagged *)owner;
     if (strncmp(line, "mark ", 5) == 0)
         begin_mark(tagged, line + 5);
     else if (strcmp(line, "stop") == 0)
         tagged->stopping = true;
     else
         fprintf(stderr, "unknown command: %s\n", line);
-}
-
-static void read_commands(struct tagged *tagged) {
-    ssize_t count =
-        read(STDIN_FILENO, tagged->input + tagged->input_length, sizeof tagged->input - tagged->input_length);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (count <= 0) {
-        tagged->stopping = true;
-        return;
-    }
-    tagged->input_length += (size_t)count;
-    char *end;
-    while ((end = memchr(tagged->input, '\n', tagged->input_length)) != NULL) {
-        size_t used = (size_t)(end - tagged->input) + 1;
-        *end = '\0';
-        on_line(tagged, tagged->input);
-        memmove(tagged->input, tagged->input + used, tagged->input_length - used);
-        tagged->input_length -= used;
-    }
-    if (tagged->input_length == sizeof tagged->input)
-        tagged->input_length = 0; /* no command is that long */
 }
 
 static void make_clients(struct tagged *tagged) {
@@ -372,16 +347,9 @@ static void run(struct tagged *tagged) {
             give_up_overdue(tagged);
             next_check = now + 100 * TICK_NS;
         }
-        if (loop_run_once(&tagged->loop, TICK_NS, tagged))
-            read_commands(tagged);
+        if (loop_run_once(&tagged->loop, TICK_NS, &tagged->commands))
+            commands_read(&tagged->commands, on_line, tagged);
     }
-}
-
-static void watch_commands(struct tagged *tagged) {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = tagged};
-    fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) | O_NONBLOCK);
-    if (epoll_ctl(tagged->loop.epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event) != 0)
-        PANIC("standard input must be a pipe or a terminal: %s", strerror(errno));
 }
 
 long tagged_run(const struct tagged_options *options) {
@@ -396,7 +364,7 @@ long tagged_run(const struct tagged_options *options) {
     loop_create(&tagged.loop, options->writers + options->readers, options->endpoints,
                 options->endpoint_count);
     make_clients(&tagged);
-    watch_commands(&tagged);
+    commands_watch(&tagged.commands, tagged.loop.epoll);
     loop_open_all(&tagged.loop);
     printf("ready\n");
     run(&tagged);

@@ -1,4 +1,4 @@
-"""quorate-load --tagged as seen from a campaign: started, told marks, listened to. See ops/load/tagged.h."""
+"""quorate-load as a campaign's client: started, told marks, listened to. See ops/load/tagged.h and witness.h."""
 
 import queue
 import subprocess
@@ -11,16 +11,18 @@ class ClientError(Exception):
     """The client ended early or did not see the server recover."""
 
 
-class TaggedClient:
-    def __init__(self, binary, endpoint, log_path, writers, readers):
-        self.log_path = log_path
+class LoadClient:
+    """classes: what recovers after a mark, each on its own."""
+
+    def __init__(self, binary, endpoint, classes, options):
+        self.classes = classes
         self.violations = []
         self.gaps = []  # (class, client, last success us, next success us)
         self.total = {}
         self._recovered = queue.Queue()
         self._process = subprocess.Popen(
-            [binary, "--endpoint", endpoint, "--tagged", log_path, "--writers", str(writers),
-             "--readers", str(readers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            [binary, "--endpoint", endpoint, *map(str, options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -33,8 +35,9 @@ class TaggedClient:
                 self.gaps.append((words[1], int(words[2]), int(words[3]), int(words[4])))
             elif words[0] == "violation":
                 self.violations.append(line.strip())
-            elif words[0] == "total":
-                self.total = {name: int(number) for name, number in zip(words[1::2], words[2::2])}
+            elif words[0] in ("total", "history"):
+                part = "" if words[0] == "total" else "history "
+                self.total.update((part + name, int(number)) for name, number in zip(words[1::2], words[2::2]))
         self._recovered.put(None)
 
     def _say(self, line):
@@ -51,11 +54,11 @@ class TaggedClient:
     def wait_recovered(self, name, timeout):
         """{class: monotonic us at which the last client of the class had succeeded again}."""
         times = {}
-        while len(times) < len(CLASSES):
+        while len(times) < len(self.classes):
             try:
                 event = self._recovered.get(timeout=timeout)
             except queue.Empty:
-                missing = ", ".join(one for one in CLASSES if one not in times)
+                missing = ", ".join(one for one in self.classes if one not in times)
                 raise ClientError(f"after {name}: no recovery within {timeout} s of: {missing}") from None
             if event is None:
                 raise ClientError("the load client has ended")
@@ -63,13 +66,33 @@ class TaggedClient:
                 times[event[1]] = event[3]
         return times
 
-    def stop(self):
-        """Ends the run: waits for what is outstanding, so that the log is complete."""
+    def stop(self, timeout=60):
+        """Ends the run: waits for what is outstanding, so that what it says is complete. Returns the exit status."""
         self._say("stop")
-        self._process.wait(timeout=60)
+        try:
+            self._process.wait(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise ClientError(f"the load client did not end within {timeout} s of being told") from None
         self._listener.join(timeout=10)
+        return self._process.returncode
 
     def kill(self):
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+
+class TaggedClient(LoadClient):
+    """Writers and readers whose log verify.py reads."""
+
+    def __init__(self, binary, endpoint, log_path, writers, readers):
+        super().__init__(binary, endpoint, CLASSES,
+                         ("--tagged", log_path, "--writers", writers, "--readers", readers))
+        self.log_path = log_path
+
+
+class WitnessClient(LoadClient):
+    """Writers and watchers; it compares what the watchers saw with the store's history itself."""
+
+    def __init__(self, binary, endpoint, options):
+        super().__init__(binary, endpoint, ("watch",), ("--witness", *options))

@@ -1,0 +1,300 @@
+/* history: see history.h. */
+#include "ops/load/history.h"
+
+#include <stdlib.h>
+
+enum { CLASS_LIMIT = 8192 };
+
+struct class {
+    struct watch_create create;
+    struct digest_sum digest;
+};
+
+struct question {
+    int64_t revision;
+    size_t class;
+    struct history_answer *answer;
+};
+
+struct list {
+    size_t *items;
+    size_t count, room;
+};
+
+/* A key as the events so far left it. */
+struct state {
+    bool exists;
+    int64_t created, modified, version;
+    uint64_t value;
+};
+
+struct history {
+    struct churn *churn;
+    size_t writers;
+    void (*violated)(void *owner, const char *what, int64_t seen, int64_t before);
+    void *owner;
+    struct class *classes;
+    size_t class_count;
+    struct list *classes_of; /* by key: those it falls into */
+    struct question *questions;
+    size_t question_count, question_room, answered;
+    bool began;
+    struct state *states; /* by key */
+    uint64_t events;
+    /* the revision under way */
+    int64_t revision;
+    uint64_t digest;
+    size_t writer, lowest, highest;
+    bool only_deletions;
+};
+
+static void violate(struct history *history, const char *what, int64_t seen, int64_t before) {
+    history->violated(history->owner, what, seen, before);
+}
+
+static size_t key_count(const struct history *history) {
+    return history->writers * CHURN_KEYS + 1; /* and the pulse */
+}
+
+struct history *history_create(struct churn *churn, size_t writers,
+                               void (*violated)(void *owner, const char *what, int64_t seen, int64_t before),
+                               void *owner) {
+    struct history *history = must_zalloc(sizeof *history);
+    *history = (struct history){
+        .churn = churn, .writers = writers, .violated = violated, .owner = owner, .revision = 1};
+    history->classes = must_zalloc(CLASS_LIMIT * sizeof *history->classes);
+    history->classes_of = must_zalloc(key_count(history) * sizeof *history->classes_of);
+    history->states = must_zalloc(key_count(history) * sizeof *history->states);
+    return history;
+}
+
+void history_free(struct history *history) {
+    for (size_t key = 0; key < key_count(history); key++)
+        free(history->classes_of[key].items);
+    free(history->classes_of);
+    free(history->classes);
+    free(history->questions);
+    free(history->states);
+    free(history);
+}
+
+uint64_t history_events(const struct history *history) {
+    return history->events;
+}
+
+/* --- classes and questions -------------------------------------------------------------------------- */
+
+/* etcd's conventions: no end: one key; an end of one zero byte: everything from the key on. */
+static bool covers(const struct watch_create *create, struct bytes key) {
+    if (create->range_end.length == 0)
+        return bytes_equal(create->key, key);
+    bool open_end = create->range_end.length == 1 && create->range_end.data[0] == 0;
+    return bytes_compare(create->key, key) <= 0 && (open_end || bytes_compare(key, create->range_end) < 0);
+}
+
+static void append(struct list *list, size_t item) {
+    if (list->count == list->room) {
+        list->room = 2 * list->room + 4;
+        list->items = must_realloc(list->items, list->room * sizeof *list->items);
+    }
+    list->items[list->count++] = item;
+}
+
+static bool same_class(const struct watch_create *a, const struct watch_create *b) {
+    return bytes_equal(a->key, b->key) && bytes_equal(a->range_end, b->range_end) &&
+           a->previous == b->previous && a->no_put == b->no_put && a->no_delete == b->no_delete;
+}
+
+size_t history_class(struct history *history, const struct watch_create *create) {
+    for (size_t i = 0; i < history->class_count; i++)
+        if (same_class(&history->classes[i].create, create))
+            return i;
+    REQUIRE(history->class_count < CLASS_LIMIT);
+    history->classes[history->class_count].create = *create;
+    uint8_t room[CHURN_KEY_ROOM];
+    for (size_t key = 0; key < key_count(history); key++)
+        if (covers(create, churn_key(history->writers, key / CHURN_KEYS, key % CHURN_KEYS, room)))
+            append(&history->classes_of[key], history->class_count);
+    return history->class_count++;
+}
+
+void history_ask(struct history *history, size_t class, int64_t revision, struct history_answer *answer) {
+    REQUIRE(!history->began);
+    if (history->question_count == history->question_room) {
+        history->question_room = 2 * history->question_room + 1024;
+        history->questions =
+            must_realloc(history->questions, history->question_room * sizeof *history->questions);
+    }
+    history->questions[history->question_count++] =
+        (struct question){.revision = revision, .class = class, .answer = answer};
+}
+
+static int earlier(const void *a, const void *b) {
+    int64_t left = ((const struct question *)a)->revision;
+    int64_t right = ((const struct question *)b)->revision;
+    return left < right ? -1 : left > right;
+}
+
+/* Those whose revision is reached: all events below it have passed. */
+static void answer_until(struct history *history, int64_t revision) {
+    if (!history->began)
+        qsort(history->questions, history->question_count, sizeof *history->questions, earlier);
+    history->began = true;
+    for (; history->answered < history->question_count; history->answered++) {
+        const struct question *question = &history->questions[history->answered];
+        if (question->revision > revision)
+            return;
+        const struct digest_sum *digest = &history->classes[question->class].digest;
+        *question->answer = (struct history_answer){.total = digest_total(digest), .count = digest->count};
+    }
+}
+
+/* --- events ----------------------------------------------------------------------------------------- */
+
+static uint64_t digest_key_value(uint64_t digest, const struct watch_key_value *key_value) {
+    digest = digest_bytes(digest, key_value->key);
+    digest = digest_mix(digest, (uint64_t)key_value->created);
+    digest = digest_mix(digest, (uint64_t)key_value->modified);
+    digest = digest_mix(digest, (uint64_t)key_value->version);
+    digest = digest_mix(digest, (uint64_t)key_value->lease);
+    return digest_bytes(digest, key_value->value);
+}
+
+uint64_t history_digest(const struct watch_event *event, bool previous) {
+    uint64_t digest = digest_key_value(event->deleted ? 1 : 2, &event->now);
+    if (previous && event->has_previous)
+        digest = digest_key_value(digest, &event->previous);
+    return digest;
+}
+
+/* A revision is complete: is it what somebody was promised? */
+static void check_promise(struct history *history) {
+    uint64_t promised;
+    if (churn_acknowledged(history->churn, history->revision, &promised)) {
+        if (promised != history->digest)
+            violate(history, "a revision holds something else than its writer was told; revision, writer",
+                    history->revision, (int64_t)history->writer);
+    } else if (!churn_explain(history->churn, history->writer, history->digest, history->only_deletions,
+                              history->lowest, history->highest)) {
+        violate(history, "a revision that nobody wrote, or a write done twice; revision, writer",
+                history->revision, (int64_t)history->writer);
+    }
+}
+
+static void begin_revision(struct history *history, int64_t revision) {
+    if (history->revision > 1)
+        check_promise(history);
+    if (revision != history->revision + 1)
+        violate(history, "history has a gap or goes back", revision, history->revision);
+    answer_until(history, revision);
+    history->revision = revision;
+    history->digest = 0;
+    history->only_deletions = true;
+    history->lowest = SIZE_MAX;
+    history->highest = 0;
+}
+
+static void check_previous(struct history *history, const struct state *state,
+                           const struct watch_event *event) {
+    const struct watch_key_value *previous = &event->previous;
+    if (event->has_previous != state->exists) {
+        violate(history, "prev_kv is there (1) or not (0), against what was; revision", event->has_previous,
+                event->now.modified);
+        return;
+    }
+    if (state->exists &&
+        (previous->modified != state->modified || previous->created != state->created ||
+         previous->version != state->version || digest_bytes(0, previous->value) != state->value ||
+         !bytes_equal(previous->key, event->now.key)))
+        violate(history, "prev_kv is not what was before; its mod_revision, revision", previous->modified,
+                event->now.modified);
+}
+
+static void check_state(struct history *history, struct state *state, const struct watch_event *event) {
+    const struct watch_key_value *now = &event->now;
+    check_previous(history, state, event);
+    if (event->deleted) {
+        if (!state->exists)
+            violate(history, "a deletion of what was not there; revision", now->modified, 0);
+        *state = (struct state){0};
+        return;
+    }
+    int64_t created = state->exists ? state->created : now->modified;
+    int64_t version = state->exists ? state->version + 1 : 1;
+    if (now->created != created || now->version != version)
+        violate(history, "create_revision or version do not follow; version, revision", now->version,
+                now->modified);
+    *state = (struct state){.exists = true,
+                            .created = created,
+                            .modified = now->modified,
+                            .version = version,
+                            .value = digest_bytes(0, now->value)};
+}
+
+static void add_to_classes(struct history *history, size_t key, const struct watch_event *event) {
+    uint64_t digests[] = {history_digest(event, false), history_digest(event, true)};
+    const struct list *list = &history->classes_of[key];
+    for (size_t i = 0; i < list->count; i++) {
+        struct class *class = &history->classes[list->items[i]];
+        if (event->deleted ? class->create.no_delete : class->create.no_put)
+            continue;
+        digest_add(&class->digest, event->now.modified, digests[class->create.previous]);
+    }
+}
+
+void history_event(struct history *history, const struct watch_event *event) {
+    size_t writer, number;
+    history->events++;
+    if (event->now.modified != history->revision)
+        begin_revision(history, event->now.modified);
+    if (!churn_key_parse(history->writers, event->now.key, &writer, &number)) {
+        violate(history, "an event of a key nobody has; revision", event->now.modified, 0);
+        return;
+    }
+    size_t key = writer * CHURN_KEYS + number;
+    history->writer = writer;
+    history->digest = churn_digest(history->digest, event->deleted, event->now.key,
+                                   event->deleted ? (struct bytes){0} : event->now.value);
+    history->only_deletions = history->only_deletions && event->deleted;
+    history->lowest = number < history->lowest ? number : history->lowest;
+    history->highest = number > history->highest ? number : history->highest;
+    check_state(history, &history->states[key], event);
+    add_to_classes(history, key, event);
+}
+
+void history_end(struct history *history, int64_t last) {
+    if (history->revision > 1)
+        check_promise(history);
+    if (history->revision != last)
+        violate(history, "history ends before the store's revision", history->revision, last);
+    if (churn_totals(history->churn)->revision > last)
+        violate(history, "LOST: a write was acknowledged beyond the store's revision",
+                churn_totals(history->churn)->revision, last);
+    answer_until(history, INT64_MAX);
+}
+
+/* RangeResponse: kvs 2. */
+void history_compare_state(struct history *history, struct bytes response) {
+    struct wire_reader reader = wire_reader_of(response);
+    struct wire_field field;
+    struct watch_key_value found;
+    size_t writer, number;
+    while (wire_next(&reader, &field)) {
+        if (field.number != 2 || !key_value_parse(field.bytes, &found))
+            continue;
+        if (!churn_key_parse(history->writers, found.key, &writer, &number)) {
+            violate(history, "the store holds a key nobody wrote; mod_revision", found.modified, 0);
+            continue;
+        }
+        struct state *state = &history->states[writer * CHURN_KEYS + number];
+        if (!state->exists || state->modified != found.modified || state->created != found.created ||
+            state->version != found.version || state->value != digest_bytes(0, found.value))
+            violate(history, "a key does not stand where its last event left it; mod_revision, of the event",
+                    found.modified, state->modified);
+        state->exists = false;
+    }
+    for (size_t key = 0; key < key_count(history); key++)
+        if (history->states[key].exists)
+            violate(history, "LOST: a key is gone, though its last event was a put; mod_revision, writer",
+                    history->states[key].modified, (int64_t)(key / CHURN_KEYS));
+}
