@@ -27,8 +27,9 @@ SHORT_LEASE, SHORT_TTL = 77, 2
 
 
 class Generator:
-    def __init__(self, seed):
+    def __init__(self, seed, old_reads_in_txns=True):
         self.random = random.Random(seed)
+        self.old_reads_in_txns = old_reads_in_txns  # reads at a revision, as part of a txn
         self.revision = 0   # the servers' current one, from their answers
         self.compacted = 0
         self.count = 0
@@ -153,7 +154,10 @@ class Generator:
             return self.put(allow_ignore=not deletes)
         if kind < 0.7 and deletes:
             return self.delete()
-        return self.range()
+        request = self.range()
+        if not self.old_reads_in_txns:
+            request.revision = 0
+        return request
 
     def txn(self, depth=1, deletes=None):
         if deletes is None:

@@ -46,13 +46,14 @@ class Servers:
 
 
 class Test:
-    """One test: function(pair), on servers with those flags, or on new ones."""
+    """One test: function(pair), on servers with those flags, or on new ones; alone: function() starts its own."""
 
-    def __init__(self, name, function, flags=(), new_servers=False):
+    def __init__(self, name, function, flags=(), new_servers=False, alone=False):
         self.name = name
         self.function = function
         self.flags = flags
         self.new_servers = new_servers
+        self.alone = alone
 
 
 class Result:
@@ -65,16 +66,16 @@ class Result:
 
 
 def outcome(test, pair):
-    """Runs a test on a pair of servers."""
-    asked = pair.asked
+    """Runs a test, on a pair of servers if it wants one."""
+    asked = pair.asked if pair else 0
     try:
-        test.function(pair)
+        test.function(pair) if pair else test.function()
         failure = None
     except Mismatch as mismatch:
         failure = str(mismatch)[:6000]
     except Exception:  # a test tripped over an answer it did not expect: it fails, the rest go on
         failure = traceback.format_exc()
-    return Result(test.name, failure, pair.asked - asked)
+    return Result(test.name, failure, pair.asked - asked if pair else 0)
 
 
 class _Worker:
@@ -85,6 +86,8 @@ class _Worker:
 
     def run(self, index):
         test = self.tests[index]
+        if test.alone:
+            return outcome(test, None)
         if test.new_servers:
             with self.start(test.flags) as servers:
                 return outcome(test, servers.pair)
