@@ -92,7 +92,6 @@ void hub_deliver(struct watch_hub *hub) {
 /* --- links and rounds --- */
 
 void hub_apply_up(struct watch_hub *hub) {
-    ask_again(hub);
     hub->ranges_changed = hub->ranges.count > 0; /* of us apply knows nothing */
     hub_end_round(hub);
 }

@@ -256,8 +256,8 @@ void put_event(struct stream_record *record, int64_t revision, const char *key, 
     put(record, revision, key, value, false, previous);
 }
 
-void put_delete(struct stream_record *record, int64_t revision, const char *key) {
-    put(record, revision, key, "", true, false);
+void put_delete(struct stream_record *record, int64_t revision, const char *key, bool previous) {
+    put(record, revision, key, "", true, previous);
 }
 
 void publish(struct fake_node *node, struct stream_record *record, int64_t from, int64_t to) {

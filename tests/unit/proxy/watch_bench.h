@@ -69,7 +69,7 @@ struct stream_record {
 };
 void put_event(struct stream_record *record, int64_t revision, const char *key, const char *value,
                bool previous);
-void put_delete(struct stream_record *record, int64_t revision, const char *key);
+void put_delete(struct stream_record *record, int64_t revision, const char *key, bool previous);
 /* Sends and empties it; settles. */
 void publish(struct fake_node *node, struct stream_record *record, int64_t from, int64_t to);
 /* The last read of history; NULL: none since answer_history. */

@@ -75,7 +75,7 @@ static void a_rounds_events_are_one_response(void **state) {
     put_event(&record, 2, "a1", "x", false);
     put_event(&record, 2, "a2", "x", false);
     put_event(&record, 3, "b", "x", false);
-    put_delete(&record, 4, "a1");
+    put_delete(&record, 4, "a1", false);
     publish(&node, &record, 2, 4);
     assert_int_equal(client.count, 4);
     assert_int_equal(client.event_count, 5);
@@ -221,7 +221,7 @@ static void filters_and_previous_are_each_watchers_own(void **state) {
     watching_create(&client, &(struct create){.key = "a", .watch_id = 5, .no_put = true, .no_delete = true});
     answer_asks(&node, 1, -1);
     put_event(&record, 2, "a", "x", true);
-    put_delete(&record, 3, "a");
+    put_delete(&record, 3, "a", false);
     publish(&node, &record, 2, 3);
     assert_int_equal(client.count, 9);
     for (size_t i = 5; i < 9; i++) {
@@ -305,6 +305,166 @@ static void progress_comes_behind_events_and_creates(void **state) {
     fake_node_close(&node);
 }
 
+/* A record of the stream that comes while the round goes on. */
+static void inject_put(int64_t revision, const char *key) {
+    struct stream_record record = {0};
+    struct bus_handler handler = proxy_role_handler(node.role, BUS_ROLE_APPLY);
+    put_event(&record, revision, key, "x", false);
+    handler.record(handler.context, node.apply.near,
+                   &(struct bus_record){.kind = BUS_APPLY_EVENTS,
+                                        .id = UINT64_MAX,
+                                        .position = (uint64_t)revision,
+                                        .epoch = (uint64_t)revision,
+                                        .body = buffer_bytes(&record.body)});
+    buffer_free(&record.body);
+    buffer_free(&record.message);
+}
+
+static void a_watcher_may_go_while_its_events_wait(void **state) {
+    (void)state;
+    struct watching client;
+    struct watching other;
+    watch_bench_open(&node);
+    watching_open(&node, &client, false);
+    watching_open(&node, &other, false);
+    watching_create(&client, &(struct create){.key = "a"});
+    watching_create(&client, &(struct create){.key = "b"});
+    watching_create(&other, &(struct create){.key = "b"});
+    answer_asks(&node, 1, -1);
+    inject_put(2, "a");
+    inject_put(3, "b");
+    watching_cancel(&client, 0);
+    watching_close(&client);
+    fake_node_settle(&node);
+    assert_int_equal(other.event_count, 1);
+    watching_close(&other);
+    fake_node_close(&node);
+}
+
+static void notifications_come_when_quiet_and_behind_events(void **state) {
+    (void)state;
+    struct watching client;
+    watch_bench_open(&node);
+    fake_node_wait(&node, 1); /* the role learns the time */
+    watching_open(&node, &client, false);
+    watching_create(&client, &(struct create){.key = "a", .notify = true});
+    watching_create(&client, &(struct create){.key = "b", .notify = true});
+    watching_create(&client, &(struct create){.key = "c"});
+    answer_asks(&node, 1, -1);
+    uint64_t due = proxy_role_next_us(node.role);
+    assert_true(due >= node.now_us + 10000000 && due <= node.now_us + 11000000);
+    publish_put(&node, 2, "a");
+    assert_int_equal(client.count, 4);
+    fake_node_wait(&node, due - node.now_us - 1);
+    assert_int_equal(client.count, 4);
+    fake_node_wait(&node, 1);
+    assert_int_equal(client.count, 5); /* a was not quiet, c does not want it */
+    assert_int_equal(watching_last(&client)->watch_id, 1);
+    assert_int_equal(watching_last(&client)->revision, 2);
+    assert_int_equal(watching_last(&client)->events, 0);
+    inject_put(3, "b");
+    node.now_us += 11000000;
+    proxy_role_tick(node.role, node.now_us);
+    assert_int_equal(client.count, 7);
+    assert_int_equal(client.responses[5].events, 1);
+    assert_int_equal(client.responses[6].watch_id, 0);
+    assert_int_equal(client.responses[6].revision, 3);
+    watching_close(&client);
+    assert_true(proxy_role_next_us(node.role) > node.now_us);
+    fake_node_close(&node);
+}
+
+static void streams_that_need_a_leader_end_without_one(void **state) {
+    (void)state;
+    struct watching needs;
+    struct watching other;
+    watch_bench_open(&node);
+    bus_put_raft_state(node.raft.far, &(struct bus_raft_state){.leader = 5, .term = 2});
+    fake_node_settle(&node);
+    watching_open(&node, &needs, true);
+    watching_open(&node, &other, false);
+    watching_create(&needs, &(struct create){.key = "a"});
+    answer_asks(&node, 1, -1);
+    fake_node_wait(&node, 10000000);
+    bus_put_raft_state(node.raft.far, &(struct bus_raft_state){.leader = 0, .term = 3});
+    fake_node_settle(&node);
+    fake_node_wait(&node, 1);
+    fake_node_wait(&node, 2900000);
+    bus_put_raft_state(node.raft.far, &(struct bus_raft_state){.leader = 4, .term = 3});
+    fake_node_settle(&node);
+    fake_node_wait(&node, 1000000);
+    assert_int_equal(needs.ended, 0);
+    fake_link_down(&node.raft);
+    fake_node_wait(&node, 1);
+    fake_node_wait(&node, 2999998);
+    assert_int_equal(needs.ended, 0);
+    assert_true(proxy_role_next_us(node.role) <= node.now_us + 2);
+    fake_node_wait(&node, 2);
+    assert_int_equal(needs.ended, STATUS_NO_LEADER);
+    assert_int_equal(other.ended, 0);
+    size_t before = needs.count;
+    watching_create(&needs, &(struct create){.key = "b"}); /* nobody is there */
+    publish_put(&node, 2, "a");
+    answer_asks(&node, 2, -1);
+    assert_int_equal(needs.count, before);
+    watching_close(&needs);
+    watching_close(&other);
+    fake_node_close(&node);
+}
+
+static void ranges_are_told_again_when_most_watchers_are_gone(void **state) {
+    (void)state;
+    struct watching client;
+    struct watching stays;
+    watch_bench_open(&node);
+    watching_open(&node, &client, false);
+    watching_open(&node, &stays, false);
+    watching_create(&stays, &(struct create){.key = "k50"});
+    for (unsigned i = 0; i < 100; i++) {
+        char key[8];
+        snprintf(key, sizeof key, "k%02u", i);
+        watching_create(&client, &(struct create){.key = key});
+    }
+    answer_asks(&node, 1, -1);
+    const struct fake_record *wide = last_of_kind(BUS_PROXY_RANGES);
+    struct bytes body = buffer_bytes(&wide->body);
+    struct bus_range range;
+    size_t count = 0;
+    while (bus_range_next(&body, &range))
+        count++;
+    assert_true(count >= 48 && count <= 64);
+    watching_close(&client);
+    fake_node_wait(&node, 100000);
+    body = buffer_bytes(&last_of_kind(BUS_PROXY_RANGES)->body);
+    assert_true(bus_range_next(&body, &range) && body.length == 0);
+    assert_true(bytes_equal(range.key, bytes_from_text("k50")) && range.range_end.length == 0);
+    watching_close(&stays);
+    fake_node_wait(&node, 100000);
+    assert_int_equal(last_of_kind(BUS_PROXY_RANGES)->body.length, 0);
+    fake_node_close(&node);
+}
+
+static void a_client_that_only_asks_is_ended(void **state) {
+    (void)state;
+    struct watching client;
+    watch_bench_open(&node);
+    watching_open(&node, &client, false);
+    client.deaf = true;
+    for (unsigned i = 0; i < 400000 && client.ended == 0; i++) {
+        watching_create(&client, &(struct create){.key = "b", .range_end = "a"});
+        if (i % 2000 == 0) {
+            answer_asks(&node, 1, -1);
+            for (size_t j = 0; j < node.apply.record_count; j++)
+                buffer_free(&node.apply.records[j].body);
+            node.apply.record_count = 0;
+        }
+    }
+    assert_int_equal(client.ended, STATUS_TOO_MANY_REQUESTS);
+    assert_true(client.backlog < 20 << 20);
+    watching_close(&client);
+    fake_node_close(&node);
+}
+
 static void unanswered_creates_are_asked_again(void **state) {
     (void)state;
     struct watching client;
@@ -361,6 +521,11 @@ int main(void) {
         cmocka_unit_test(a_future_start_gives_nothing_before_it),
         cmocka_unit_test(compacted_start_is_created_then_canceled),
         cmocka_unit_test(progress_comes_behind_events_and_creates),
+        cmocka_unit_test(a_watcher_may_go_while_its_events_wait),
+        cmocka_unit_test(notifications_come_when_quiet_and_behind_events),
+        cmocka_unit_test(streams_that_need_a_leader_end_without_one),
+        cmocka_unit_test(ranges_are_told_again_when_most_watchers_are_gone),
+        cmocka_unit_test(a_client_that_only_asks_is_ended),
         cmocka_unit_test(unanswered_creates_are_asked_again),
         cmocka_unit_test(a_stream_may_close_while_it_asks),
     };
