@@ -298,6 +298,7 @@ struct apply_role *apply_role_new(const struct apply_options *options, uint64_t 
     role->checkpoints.member_directory = options->member_directory;
     role->lessor = lessor_new(&(struct lessor_options){.book = &role->mvcc.leases,
                                                        .election_us = options->election_us,
+                                                       .checkpoint_us = options->lease_checkpoint_us,
                                                        .propose = propose,
                                                        .context = role});
     role->reads = reads_new(&role->mvcc, &(struct reads_options){.inline_keys = role->options.inline_keys,

@@ -46,8 +46,9 @@ struct apply_options {
     struct store *store; /* owned by the caller, outlives the role */
     /* Checkpoints must lie directly in a directory below this one (<data>/member); NULL: none are made. */
     const char *member_directory;
-    uint64_t quota_bytes; /* reported by STATUS */
-    uint64_t election_us; /* election timeout, for leases; 0: one second */
+    uint64_t quota_bytes;         /* reported by STATUS */
+    uint64_t election_us;         /* election timeout, for leases; 0: one second */
+    uint64_t lease_checkpoint_us; /* between checkpoints of leases; 0: five minutes */
     /* When to flush; 0: 64 MiB of log data, 100,000 entries, 10 minutes. */
     uint64_t flush_bytes, flush_entries, flush_interval_us;
     /* How much of a read runs inside a round, in keys examined; 0: 256. */

@@ -12,9 +12,10 @@
 enum {
     HOLDERS_MOST = 4,
     CLIENT_FIRST = 100, /* in the trace */
-    THINK_HIGH_US = 500000,
+    THINK_HIGH_US = 200000,
     RETRY_HIGH_US = 50000,
     FIRST_OWN_ID = 1000,
+    SECOND_US = 1000000,
 };
 
 struct holder {
@@ -40,14 +41,16 @@ static void act_later(struct holder *holder, uint64_t high_us) {
     world_after(asker->world, random_delay(&asker->random, 1, high_us), act, holder, 0);
 }
 
-/* A third of the TTL, as clientv3; sometimes too late. */
+/* In time; often just in time (when a checkpoint has been made of what remains), sometimes too late. */
 static void renew_later(struct holder *holder) {
     struct asker *asker = &holder->holders->asker;
-    uint64_t third = (uint64_t)holder->ttl * 1000000 / 3;
-    if (third > THINK_HIGH_US)
-        third = THINK_HIGH_US;
-    uint64_t high = random_chance(&asker->random, 1, 20) ? 4 * third : third;
-    world_after(asker->world, random_between(&asker->random, 1, high), act, holder, 0);
+    struct random *random = &asker->random;
+    uint64_t ttl_us = (uint64_t)holder->ttl * SECOND_US;
+    if (ttl_us > LEASE_SHORT_SECONDS * SECOND_US)
+        ttl_us = SECOND_US;
+    uint64_t low = random_chance(random, 1, 2) ? 1 : ttl_us / 3;
+    uint64_t high = random_chance(random, 1, 20) ? ttl_us * 3 / 2 : ttl_us * 4 / 5;
+    world_after(asker->world, random_between(random, low, high), act, holder, 0);
 }
 
 static void ended(struct operation *operation) {
@@ -59,10 +62,10 @@ static void ended(struct operation *operation) {
         holder->id = 0;
     if (operation->call.method == METHOD_LEASE_KEEP_ALIVE && fine && lease_renewal(operation) == 0)
         holder->id = 0;
-    if (holder->id == 0)
-        act_later(holder, THINK_HIGH_US);
-    else
+    if (holder->id != 0 && operation->call.method == METHOD_LEASE_KEEP_ALIVE)
         renew_later(holder);
+    else
+        act_later(holder, THINK_HIGH_US);
 }
 
 static struct operation *prepare(struct holder *holder, enum proxy_route route, uint16_t method) {

@@ -10,7 +10,7 @@
 
 enum {
     LEASE_SHARED_IDS = 5,      /* ids 1.. that anybody may name in a put */
-    LEASE_SHORT_SECONDS = 2,   /* the longest TTL of a lease that is to expire in a run */
+    LEASE_SHORT_SECONDS = 3,   /* the longest TTL of a lease that is to expire in a run */
     LEASE_LONG_SECONDS = 1000, /* one that is not; */
     LEASE_LONG_IDS = 1000000,  /* their ids begin here */
 };

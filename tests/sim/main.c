@@ -265,6 +265,7 @@ static void print_summary(const struct tally *tally, uint64_t next) {
         {"leases", counts->leases},
         {"renewals", counts->renewals},
         {"expiries", counts->expiries},
+        {"lease_checkpoints", counts->lease_checkpoints},
     };
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
         printf(" %s=%" PRIu64, columns[i].name, columns[i].value);

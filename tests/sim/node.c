@@ -227,6 +227,7 @@ static void choose_sizes(struct node *node) {
     node->flush_entries = random_between(random, 5, 200);
     node->cache_bytes = (size_t)UINT64_C(1) << random_between(random, 8, 20);
     node->inline_keys = (uint32_t)random_between(random, 1, 32);
+    node->lease_checkpoint_us = random_between(random, 50000, 500000);
     /* In some runs the counter of request ids, 42 bits of the clock, wraps. */
     node->clock_base_us = UINT64_C(1) << 52;
     if (random_chance(random, 1, 4))

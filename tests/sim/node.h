@@ -84,6 +84,7 @@ struct node {
     uint64_t segment_bytes, release_bytes, flush_entries;
     size_t cache_bytes;
     uint32_t inline_keys;
+    uint64_t lease_checkpoint_us;
     /* A proxy is about to be torn down: its calls will never be answered. */
     void (*proxy_died)(void *context, unsigned slot);
     void *context;

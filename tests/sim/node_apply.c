@@ -8,6 +8,9 @@
 #include "node.h"
 
 enum { JOBS = 64, JOB_LONGEST_US = 50000, CLOCK_LEAPS_AFTER_US = 300000, CLOCK_LEAP_US = 1500000 };
+enum {
+    ELECTION_US = 100000
+}; /* what is added to leases at a start: little, or it would hide that one ends early */
 
 bool node_plant_clock;
 
@@ -33,6 +36,8 @@ static bool apply_start(struct daemon *daemon, char error[512]) {
         .flush_entries = node->flush_entries,
         .flush_interval_us = 3000000,
         .inline_keys = node->inline_keys,
+        .election_us = ELECTION_US,
+        .lease_checkpoint_us = node->lease_checkpoint_us,
     };
     apply->started_us = node->world->now_us;
     apply->role = apply_role_new(&options, apply_now(daemon), error);

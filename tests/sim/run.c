@@ -23,7 +23,7 @@ enum {
     SETTLE_US = 2500000,    /* after the last fault until the node must be well */
     PROBE_US = 2000000,     /* within which a well node answers */
     CALLS_END_US = 8000000, /* the server's own limit, and a bit */
-    EXPIRED_US = 3500000,   /* a short TTL, an election timeout, and a bit */
+    EXPIRED_US = 4000000,   /* a short TTL, an election timeout, and a bit */
     LIST_EVERY_US = 200000,
     WATCHED_US = 1500000, /* within which all watchers of a well node have everything */
 };
@@ -165,7 +165,9 @@ static void quiet_phase(struct world *world, struct node *node, struct users *us
     finish_watches(world, users->subscribers);
 }
 
+/* What raft has not begun to write (a proposal of its own or of apply's) is no part of the log yet. */
 static void judge_run(struct users *users, const struct log_truth *log, uint64_t last) {
+    last = last < log->count ? last : log->count;
     struct judge judge;
     judge_init(&judge, &users->history, log, last);
     history_check(&judge, true);

@@ -22,7 +22,7 @@ struct world_counts {
     uint64_t parts, jobs, fetches, releases, checkpoints,
         disk_faults; /* paths that a run may or may not take */
     uint64_t watches, watch_responses, watch_events, watch_compacted, watch_fragments, watch_progress;
-    uint64_t leases, renewals, expiries;
+    uint64_t leases, renewals, expiries, lease_checkpoints;
 };
 
 struct world_event {

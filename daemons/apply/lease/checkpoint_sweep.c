@@ -8,9 +8,8 @@ enum {
     SECOND_US = 1000000,
     STEP_US = 100000,
     STEP_SLOTS = 20000,
-    NEWS_SECONDS = CHECKPOINT_SECONDS / 2, /* less than that is not worth an entry */
+    NEWS_PART = 2, /* of the interval: less than that is not worth an entry */
 };
-#define INTERVAL_US ((uint64_t)CHECKPOINT_SECONDS * SECOND_US)
 enum { CHECKPOINTS = 1, CHECKPOINT_ID = 1, CHECKPOINT_REMAINING = 2 };
 
 bool checkpoint_list_add(struct checkpoint_list *list, int64_t id, int64_t remaining) {
@@ -37,19 +36,20 @@ void checkpoint_list_free(struct checkpoint_list *list) {
     buffer_free(&list->body);
 }
 
-void checkpoint_sweep_begin(struct checkpoint_sweep *sweep, uint64_t now_us) {
-    sweep->next_us = now_us + INTERVAL_US;
+void checkpoint_sweep_begin(struct checkpoint_sweep *sweep, uint64_t interval_us, uint64_t now_us) {
+    sweep->interval_us = interval_us;
+    sweep->next_us = now_us + interval_us;
     sweep->slot = 0;
     checkpoint_list_clear(&sweep->list);
 }
 
 static void consider(struct checkpoint_sweep *sweep, const struct lease *lease, uint64_t now_us) {
     uint64_t expiry_us = lease->clock.expiry_us;
-    if (expiry_us <= now_us + INTERVAL_US)
+    if (expiry_us <= now_us + sweep->interval_us)
         return;
     int64_t left = (int64_t)((expiry_us - now_us + SECOND_US - 1) / SECOND_US);
     int64_t known = lease->remaining > 0 ? lease->remaining : lease->ttl;
-    if (known - left >= NEWS_SECONDS)
+    if (known > left && (uint64_t)(known - left) * SECOND_US >= sweep->interval_us / NEWS_PART)
         checkpoint_list_add(&sweep->list, lease->id, left);
 }
 
@@ -66,7 +66,7 @@ bool checkpoint_sweep_run(struct checkpoint_sweep *sweep, const struct lease_boo
         sweep_step(sweep, book, now_us);
         sweep->next_us = now_us + STEP_US;
         if (sweep->slot == book->slot_count) {
-            sweep->next_us = now_us + INTERVAL_US;
+            sweep->next_us = now_us + sweep->interval_us;
             sweep->slot = 0;
         }
     }

@@ -13,6 +13,7 @@
 enum {
     SECOND_US = 1000000,
     ELECTION_US = SECOND_US,
+    CHECKPOINT_US = 300 * SECOND_US,
     RETRY_US = 2 * SECOND_US,
     STEPS = 4000, /* leases looked at in a round */
     /* Revocations under way: so many leases, and so many keys (with one for the lease itself). */
@@ -103,6 +104,8 @@ struct lessor *lessor_new(const struct lessor_options *options) {
     lessor->options = *options;
     if (lessor->options.election_us == 0)
         lessor->options.election_us = ELECTION_US;
+    if (lessor->options.checkpoint_us == 0)
+        lessor->options.checkpoint_us = CHECKPOINT_US;
     lessor->book = options->book;
     lessor->window = WINDOW_FIRST;
     lessor->book->observer = (struct lease_observer){
@@ -146,7 +149,7 @@ static void take_lead(struct lessor *lessor) {
     lessor->revoking_cost = 0;
     each_lease(lessor, extend);
     checkpoint_list_clear(&lessor->clears);
-    checkpoint_sweep_begin(&lessor->sweep, lessor->now_us);
+    checkpoint_sweep_begin(&lessor->sweep, lessor->options.checkpoint_us, lessor->now_us);
 }
 
 /* --- proposing --- */

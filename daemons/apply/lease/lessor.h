@@ -32,6 +32,7 @@ struct lessor;
 struct lessor_options {
     struct lease_book *book; /* the lessor becomes its observer */
     uint64_t election_us;    /* 0: one second */
+    uint64_t checkpoint_us;  /* between checkpoints; 0: five minutes */
     /* Proposes an encoded InternalRaftRequest for this term. False: it cannot be sent now. */
     bool (*propose)(void *context, uint64_t term, struct bytes request);
     void *context;
