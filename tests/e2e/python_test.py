@@ -2,20 +2,14 @@
 """python3-etcd3 (Debian) against a node: put, get, delete, transactions. Ends with "N passed, N failed"."""
 
 import os
-import re
 import sys
-import shutil
-import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-# The library's generated messages are older than Debian's protobuf.
-os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
 
-import etcd3  # noqa: E402
-from harness.node import Node, temporary_directory  # noqa: E402
+from harness import python_cases  # noqa: E402
 
 
-def put_and_get(client):
+def put_and_get(client, _node):
     client.put("a", "1")
     value, meta = client.get("a")
     assert value == b"1" and meta.key == b"a" and meta.version == 1, (value, meta)
@@ -24,29 +18,29 @@ def put_and_get(client):
     assert value == b"\x00\xff" and meta.version == 2, (value, meta)
 
 
-def get_missing(client):
+def get_missing(client, _node):
     assert client.get("missing") == (None, None)
 
 
-def put_prev_kv(client):
+def put_prev_kv(client, _node):
     client.put("p", "1")
     assert client.put("p", "2", prev_kv=True).prev_kv.value == b"1"
 
 
-def put_if_not_exists(client):
+def put_if_not_exists(client, _node):
     assert client.put_if_not_exists("once", "1")
     assert not client.put_if_not_exists("once", "2")
     assert client.get("once")[0] == b"1"
 
 
-def replace(client):
+def replace(client, _node):
     client.put("r", "1")
     assert client.replace("r", "1", "2")
     assert not client.replace("r", "1", "3")
     assert client.get("r")[0] == b"2"
 
 
-def prefix_and_range(client):
+def prefix_and_range(client, _node):
     for number in range(5):
         client.put(f"k/{number}", str(number))
     assert [value for value, _ in client.get_prefix("k/")] == [b"0", b"1", b"2", b"3", b"4"]
@@ -56,7 +50,7 @@ def prefix_and_range(client):
     assert len(list(client.get_all())) >= 5
 
 
-def delete(client):
+def delete(client, _node):
     client.put("d", "1")
     assert client.delete("d")
     assert not client.delete("d")
@@ -64,7 +58,7 @@ def delete(client):
     assert client.delete_prefix("k/").deleted == 4
 
 
-def transactions(client):
+def transactions(client, _node):
     tx = client.transactions
     client.put("t", "1")
     done, answers = client.transaction(
@@ -76,7 +70,7 @@ def transactions(client):
     assert not done and answers[0][0][0] == b"2", answers
 
 
-def nested_transaction(client):
+def nested_transaction(client, _node):
     tx = client.transactions
     done, _ = client.transaction(
         compare=[tx.version("n") == 0],
@@ -84,49 +78,22 @@ def nested_transaction(client):
     assert done and client.get("n")[0] == b"inner"
 
 
-def compact_and_history(client):
+def compact_and_history(client, _node):
     client.put("h", "1")
     _, meta = client.get("h")
     client.compact(meta.mod_revision)
     assert client.get("h")[0] == b"1"
 
 
-def status_and_members(client):
+def status_and_members(client, _node):
     status = client.status()
     assert status.version == "3.7.1" and status.leader is not None, status.version
     members = list(client.members)
     assert len(members) == 1 and members[0].name == "default", members
 
 
-def main():
-    cases = [put_and_get, get_missing, put_prev_kv, put_if_not_exists, replace, prefix_and_range, delete, transactions,
-             nested_transaction, compact_and_history, status_and_members]
-    directory = temporary_directory("python")
-    node = Node("quorate", directory)
-    passed = failed = 0
-    try:
-        node.start()
-        client = etcd3.client(port=node.client_port, timeout=10)
-        for case in cases:
-            try:
-                case(client)
-                passed += 1
-                print(f"ok - {case.__name__}")
-            except Exception:
-                failed += 1
-                print(f"not ok - {case.__name__}")
-                traceback.print_exc(file=sys.stdout)
-        client.close()
-    finally:
-        node.stop()
-        with open(node.log_path, encoding="utf-8", errors="replace") as log:
-            if re.search("ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:", log.read()):
-                failed += 1
-                print("not ok - a daemon was reported by a sanitizer")
-        shutil.rmtree(directory, ignore_errors=True)
-    print(f"{passed} passed, {failed} failed")
-    return 0 if failed == 0 and passed > 0 else 1
-
+CASES = [put_and_get, get_missing, put_prev_kv, put_if_not_exists, replace, prefix_and_range, delete, transactions,
+         nested_transaction, compact_and_history, status_and_members]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(python_cases.run("python", CASES))
