@@ -7,7 +7,14 @@
 
 #include "apply/mvcc/recent.h"
 
-enum { FIRST_SLOTS = 64, FIRST_IDS = 64, KEEP_IDS = 4096, ID_LENGTH = 8, ROW_HEAD = 1 + ID_LENGTH };
+enum {
+    FIRST_SLOTS = 64,
+    FIRST_IDS = 64,
+    KEEP_IDS = 4096,
+    KEEP_BYTES = 1 << 20,
+    ID_LENGTH = 8,
+    ROW_HEAD = 1 + ID_LENGTH
+};
 /* Fields of a lease's row; the first two as in etcd's leasepb.Lease. */
 enum { ROW_TTL = 2, ROW_REMAINING = 3, ROW_KEYS = 4 };
 
@@ -137,6 +144,7 @@ void lease_book_close(struct lease_book *book) {
     free(book->slots);
     free(book->touched.ids);
     free(book->unsaved.ids);
+    buffer_free(&book->moves);
     buffer_free(&book->scratch);
     *book = (struct lease_book){0};
 }
@@ -182,9 +190,38 @@ void lease_book_settle(struct lease_book *book) {
     forget(&book->touched);
 }
 
-void lease_book_save(struct lease_book *book) {
-    if (book->unsaved.count == 0)
-        return;
+/* A row without a value that is put or deleted; its key follows. */
+struct move {
+    uint32_t length;
+    bool put;
+};
+
+/* Returns the row's length. */
+static size_t note_row(struct lease_book *book, uint8_t prefix, int64_t id, struct bytes key, bool put) {
+    struct move move = {.length = (uint32_t)(ROW_HEAD + key.length), .put = put};
+    buffer_append(&book->moves, &move, sizeof move);
+    store_head(buffer_reserve(&book->moves, ROW_HEAD), prefix, (uint64_t)id);
+    book->moves.length += ROW_HEAD;
+    buffer_append_bytes(&book->moves, key);
+    return move.length;
+}
+
+static void save_moves(struct lease_book *book) {
+    const struct store_operations *operations = book->store->operations;
+    for (size_t at = 0; at < book->moves.length;) {
+        struct move move;
+        memcpy(&move, book->moves.data + at, sizeof move);
+        struct bytes row = bytes_of(book->moves.data + at + sizeof move, move.length);
+        if (move.put)
+            operations->batch_put(book->batch, row, (struct bytes){0});
+        else
+            operations->batch_delete(book->batch, row);
+        at += sizeof move + move.length;
+    }
+    buffer_reset(&book->moves, KEEP_BYTES);
+}
+
+static void save_leases(struct lease_book *book) {
     for (size_t i = 0; i < book->unsaved.count; i++) {
         struct lease *lease = lease_book_find(book, book->unsaved.ids[i]);
         if (lease == NULL || !lease->unsaved)
@@ -193,6 +230,13 @@ void lease_book_save(struct lease_book *book) {
         lease->unsaved = false;
     }
     forget(&book->unsaved);
+}
+
+void lease_book_save(struct lease_book *book) {
+    if (book->moves.length > 0)
+        save_moves(book);
+    if (book->unsaved.count > 0)
+        save_leases(book);
 }
 
 /* --- entries --- */
@@ -206,9 +250,7 @@ struct lease *lease_book_grant(struct lease_book *book, int64_t id, int64_t ttl)
 }
 
 void lease_book_revoke(struct lease_book *book, struct lease *lease) {
-    uint8_t key[ROW_HEAD];
-    store_head(key, PREFIX_LEASE, (uint64_t)lease->id);
-    book->store->operations->batch_delete(book->batch, bytes_of(key, sizeof key));
+    note_row(book, PREFIX_LEASE, lease->id, (struct bytes){0}, false);
     remove_slot(book, find_slot(book, lease->id));
     if (book->observer.revoked != NULL)
         book->observer.revoked(book->observer.context, lease);
@@ -224,32 +266,16 @@ void lease_book_checkpoint(struct lease_book *book, struct lease *lease, int64_t
         book->observer.checkpointed(book->observer.context, lease);
 }
 
-/* The lease and the row's key in scratch. */
-static struct lease *attachment(struct lease_book *book, int64_t id, struct bytes key) {
+static size_t move(struct lease_book *book, struct bytes key, int64_t id, bool attached) {
     struct lease *lease = lease_book_find(book, id);
     REQUIRE(lease != NULL);
     touch(book, lease);
-    book->scratch.length = 0;
-    store_head(buffer_reserve(&book->scratch, ROW_HEAD), PREFIX_ATTACHMENT, (uint64_t)id);
-    book->scratch.length = ROW_HEAD;
-    buffer_append_bytes(&book->scratch, key);
-    return lease;
+    lease->change += attached ? 1 : -1;
+    return note_row(book, PREFIX_ATTACHMENT, id, key, attached);
 }
 
 size_t lease_book_move(struct lease_book *book, struct bytes key, int64_t from, int64_t to) {
-    const struct store_operations *operations = book->store->operations;
-    size_t bytes = 0;
-    if (from != 0) {
-        attachment(book, from, key)->change--;
-        operations->batch_delete(book->batch, buffer_bytes(&book->scratch));
-        bytes += book->scratch.length;
-    }
-    if (to != 0) {
-        attachment(book, to, key)->change++;
-        operations->batch_put(book->batch, buffer_bytes(&book->scratch), (struct bytes){0});
-        bytes += book->scratch.length;
-    }
-    return bytes;
+    return (from == 0 ? 0 : move(book, key, from, false)) + (to == 0 ? 0 : move(book, key, to, true));
 }
 
 /* --- walking --- */

@@ -6,10 +6,10 @@
  * each attached key. In memory: one struct a lease, found by hash; keys are only in the store, so memory
  * grows with leases and not with keys.
  *
- * The rows of a batch are those of its entries: attachments go into it at once, lease rows when it is written
- * (lease_book_save), one for each lease that changed. An entry counts keys apart (`change`) until it is
- * complete: a large delete is written in parts, and executed again if a crash comes between; what its parts
- * save must not hold half of it.
+ * What entries change goes into the batch when that is written (lease_book_save): behind the log's records,
+ * whose ascending keys are cheap for the store as long as no others lie between them; and one row for a
+ * lease, however often it changed. An entry counts keys apart (`change`) until it is complete: a large delete
+ * is written in parts, and executed again if a crash comes between; what its parts save must not count half.
  *
  * Threading: one thread at a time, the one that executes.
  */
@@ -20,11 +20,12 @@
 
 /* Of the lessor alone. */
 struct lease_clock {
-    uint64_t expiry_us;  /* 0: not set yet */
-    uint64_t cleared_us; /* when clearing the checkpoint was proposed; 0: it was not */
-    size_t place;        /* in the expiry heap */
-    uint64_t cost;       /* of the revocation under way; 0: none is */
-    bool awaited;        /* a request waits for what becomes of it */
+    uint64_t expiry_us;   /* 0: not set yet */
+    uint64_t cleared_us;  /* when clearing the checkpoint was proposed; 0: it was not */
+    size_t place;         /* in the expiry heap */
+    uint64_t cost;        /* of the revocation under way; 0: none is */
+    uint64_t proposed_us; /* it */
+    bool awaited;         /* a request waits for what becomes of it */
 };
 
 struct lease {
@@ -58,6 +59,7 @@ struct lease_book {
     struct lease **slots; /* NULL: empty; at most half of them are used */
     size_t slot_count, count;
     struct lease_list touched, unsaved;
+    struct buffer moves; /* for the batch: attachments, and leases that are gone */
     struct buffer scratch;
     struct lease_observer observer;
 };
@@ -75,12 +77,13 @@ struct lease *lease_book_grant(struct lease_book *book, int64_t id, int64_t ttl)
 void lease_book_revoke(struct lease_book *book, struct lease *lease);
 /* remaining: seconds; what is out of range is brought into it. */
 void lease_book_checkpoint(struct lease_book *book, struct lease *lease, int64_t remaining);
-/* A key changes from one lease to another; 0: none. Both must exist. Returns the bytes put into the batch. */
+/* A key changes from one lease to another; 0: none. Both must exist. Returns the bytes that the batch gets.
+ */
 size_t lease_book_move(struct lease_book *book, struct bytes key, int64_t from, int64_t to);
 
 /* The running entry is complete. */
 void lease_book_settle(struct lease_book *book);
-/* Puts the rows of leases that changed into the batch, which is about to be written. */
+/* Puts what changed into the batch, which is about to be written. */
 void lease_book_save(struct lease_book *book);
 
 /* Walks the attached keys in order, as of the last write (or in a snapshot). */

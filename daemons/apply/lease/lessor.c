@@ -16,14 +16,13 @@ enum {
     CHECKPOINT_US = 300 * SECOND_US,
     RETRY_US = 2 * SECOND_US,
     STEPS = 4000, /* leases looked at in a round */
-    /* Revocations under way: so many leases, and so many keys (with one for the lease itself). */
-    WINDOW_LEASES = 64,
-    WINDOW_FIRST = 200,
-    WINDOW_LEAST = 64,
-    WINDOW_MOST = 2000,
-    WINDOW_STEP = 16,
-    ROUND_SHORT_US = 1000,
-    ROUND_LONG_US = 2000,
+    /* Revocations: their cost is their keys, and one for the lease itself. */
+    COST_PER_SECOND = 50000,
+    WINDOW_LEAST = 64, /* under way */
+    WINDOW_MOST = 1000,
+    WINDOW_LEASES = 128,
+    LATENCY_FIRST_US = 2000,
+    LATENCY_SHARE = 8, /* of a new measurement */
 };
 enum { REQUEST_ID = 1 };
 
@@ -40,9 +39,8 @@ struct lessor {
 
     size_t revoking; /* leases whose revocation is under way */
     uint64_t revoking_cost;
-    uint64_t window;
-    bool window_full;  /* since the last change of the window */
-    bool revoked_some; /* in the present round */
+    uint64_t latency_us; /* of revocations, from proposal to the end of the round that executes them */
+    uint64_t revoked_proposed_us; /* when the last one of the present round was proposed; 0: there is none */
     bool busy, moved;
 
     struct checkpoint_sweep sweep;
@@ -71,11 +69,11 @@ static void revoked(void *context, struct lease *lease) {
     struct lessor *lessor = context;
     expiry_heap_remove(&lessor->heap, lease);
     lessor->moved |= lease->clock.awaited;
-    lessor->revoked_some = true;
     if (lease->clock.cost == 0)
         return;
     lessor->revoking--;
     lessor->revoking_cost -= lease->clock.cost;
+    lessor->revoked_proposed_us = lease->clock.proposed_us;
 }
 
 /* A cleared checkpoint means that somebody renewed the lease: perhaps at a primary that is gone. */
@@ -107,7 +105,7 @@ struct lessor *lessor_new(const struct lessor_options *options) {
     if (lessor->options.checkpoint_us == 0)
         lessor->options.checkpoint_us = CHECKPOINT_US;
     lessor->book = options->book;
-    lessor->window = WINDOW_FIRST;
+    lessor->latency_us = LATENCY_FIRST_US;
     lessor->book->observer = (struct lease_observer){
         .context = lessor, .granted = granted, .revoked = revoked, .checkpointed = checkpointed};
     each_lease(lessor, take_lease);
@@ -167,21 +165,33 @@ static bool propose_revocation(struct lessor *lessor, const struct lease *lease)
     return propose(lessor, INTERNAL_LEASE_REVOKE, buffer_bytes(&lessor->body));
 }
 
-static bool window_admits(const struct lessor *lessor, const struct lease *lease) {
-    return lessor->revoking == 0 ||
-           (lessor->revoking < WINDOW_LEASES && lessor->revoking_cost + lease->keys + 1 <= lessor->window);
+static void measure(struct lessor *lessor) {
+    if (lessor->revoked_proposed_us == 0)
+        return;
+    uint64_t latency_us = lessor->now_us - lessor->revoked_proposed_us;
+    lessor->latency_us += latency_us / LATENCY_SHARE;
+    lessor->latency_us -= lessor->latency_us / LATENCY_SHARE;
+    lessor->revoked_proposed_us = 0;
 }
 
-/* False: not now. The heap then brings it again when its execution is overdue. */
+/* What is under way is the rate times the latency (Little's law), within bounds. */
+static bool window_admits(const struct lessor *lessor, const struct lease *lease) {
+    uint64_t window = lessor->latency_us * COST_PER_SECOND / SECOND_US;
+    if (window < WINDOW_LEAST)
+        window = WINDOW_LEAST;
+    if (window > WINDOW_MOST)
+        window = WINDOW_MOST;
+    return lessor->revoking == 0 ||
+           (lessor->revoking < WINDOW_LEASES && lessor->revoking_cost + lease->keys + 1 <= window);
+}
+
+/* False: not now. When its execution is overdue, the heap brings the lease again. */
 static bool revoke(struct lessor *lessor, struct lease *lease) {
     bool again = lease->clock.cost != 0;
-    if (!again && !window_admits(lessor, lease)) {
-        lessor->window_full = true;
-        return false;
-    }
-    if (!propose_revocation(lessor, lease))
+    if ((!again && !window_admits(lessor, lease)) || !propose_revocation(lessor, lease))
         return false;
     expiry_heap_move(&lessor->heap, lease, lessor->now_us + RETRY_US);
+    lease->clock.proposed_us = lessor->now_us;
     if (again)
         return true;
     lease->clock.cost = lease->keys + 1;
@@ -218,6 +228,7 @@ static void look_at_due(struct lessor *lessor) {
 void lessor_advance(struct lessor *lessor, uint64_t now_us) {
     lessor->now_us = now_us;
     lessor->busy = false;
+    measure(lessor);
     if (lessor->leads && (!lessor->primary || lessor->term != lessor->leads_term))
         take_lead(lessor);
     lessor->primary = lessor->leads;
@@ -231,23 +242,6 @@ void lessor_advance(struct lessor *lessor, uint64_t now_us) {
 
 bool lessor_is_busy(const struct lessor *lessor) {
     return lessor->busy;
-}
-
-/* As TCP does it: a long round takes a quarter of the window away, short ones give it back slowly. */
-void lessor_took(struct lessor *lessor, uint64_t round_us) {
-    if (!lessor->revoked_some)
-        return;
-    lessor->revoked_some = false;
-    if (round_us > ROUND_LONG_US) {
-        lessor->window -= lessor->window / 4;
-        if (lessor->window < WINDOW_LEAST)
-            lessor->window = WINDOW_LEAST;
-    } else if (round_us < ROUND_SHORT_US && lessor->window_full) {
-        lessor->window += WINDOW_STEP;
-        if (lessor->window > WINDOW_MOST)
-            lessor->window = WINDOW_MOST;
-    }
-    lessor->window_full = false;
 }
 
 /* --- requests --- */

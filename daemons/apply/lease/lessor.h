@@ -12,8 +12,8 @@
  * answered: else a new primary would end a lease that was renewed.
  *
  * Pacing. Revocations under way are bounded, by leases and by keys; as they are executed, the next are
- * proposed in the same round. How many keys: as many as take a round about a millisecond, so that a write
- * never waits long behind them.
+ * proposed in the same round. How many keys: as many as it takes, at the latency seen, to delete 50,000 a
+ * second: so many leases that end at once are gone soon, and a write never waits long behind them.
  *
  * Failure modes.
  * - A proposal gets lost (raft was down, or did not lead): proposed again after two seconds. Twice executed
@@ -45,8 +45,6 @@ void lessor_free(struct lessor *lessor);
 void lessor_lead(struct lessor *lessor, bool leads, uint64_t term);
 /* At the end of each round, after its entries: sets what is new going, proposes what is due. */
 void lessor_advance(struct lessor *lessor, uint64_t now_us);
-/* The round took so long: adapts the pace of revocations. */
-void lessor_took(struct lessor *lessor, uint64_t round_us);
 /* There is more to do than a round should: advance again soon. */
 bool lessor_is_busy(const struct lessor *lessor);
 

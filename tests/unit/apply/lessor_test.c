@@ -300,69 +300,73 @@ static void test_restart_gives_full_time(void **state) {
 
 /* --- pacing --- */
 
-static void test_few_at_a_time(void **state) {
-    struct world *world = *state;
-    lead(world, 3);
-    for (int64_t id = 1; id <= 300; id++)
-        grant(world, id, 5);
+static void grant_with_keys(struct world *world, int64_t first, int64_t last, int64_t ttl, unsigned keys) {
+    for (int64_t id = first; id <= last; id++) {
+        grant(world, id, ttl);
+        attach(world, id, keys);
+    }
     pass(world, 0);
-    pass(world, 5 * SECOND);
-    assert_int_equal(waiting_proposals(world), 64);
-    pass(world, 100000);
-    assert_int_equal(waiting_proposals(world), 64);
+}
+
+/* Rounds until all leases are gone, each so long; the most proposals under way in one. */
+static unsigned rounds_until_gone(struct world *world, uint64_t round_us, size_t *most) {
     unsigned rounds = 0;
+    *most = 0;
     for (; world->mvcc.leases.count > 0; rounds++) {
+        size_t under_way = waiting_proposals(world);
+        *most = under_way > *most ? under_way : *most;
+        pass(world, round_us / 2); /* nothing new while they are under way */
+        assert_int_equal(waiting_proposals(world), under_way);
+        world->now_us += round_us / 2;
         run_proposals(world);
-        pass(world, 1000);
-        assert_true(waiting_proposals(world) <= 64);
+        pass(world, 0);
     }
-    assert_true(rounds <= 5);
+    return rounds;
 }
 
-static void test_window_counts_keys(void **state) {
-    struct world *world = *state;
-    lead(world, 3);
-    for (int64_t id = 1; id <= 20; id++) {
-        grant(world, id, 5);
-        attach(world, id, 30);
-    }
-    grant(world, 21, 6);
-    attach(world, 21, 3000); /* more than the window ever is: alone */
-    pass(world, 0);
-    pass(world, 5 * SECOND);
-    assert_int_equal(waiting_proposals(world), 6); /* 200 / 31 */
-    lessor_took(world->lessor, 100);
-    for (unsigned i = 0; i < 12; i++) { /* long rounds: down to the least */
-        run_proposals(world);
-        lessor_took(world->lessor, 50000);
-        pass(world, 1000);
-        assert_true(waiting_proposals(world) <= 6);
-    }
-    assert_int_equal(world->mvcc.leases.count, 1);
-    pass(world, SECOND);
-    assert_int_equal(run_proposals(world), 1);
-    assert_int_equal(world->mvcc.leases.count, 0);
-}
-
-static void test_window_follows_the_rounds(void **state) {
+static void test_few_at_a_time(void **state) {
     struct world *world = *state;
     size_t most = 0;
     lead(world, 3);
-    for (int64_t id = 1; id <= 400; id++) {
-        grant(world, id, 5);
-        attach(world, id, 19);
-    }
-    pass(world, 0);
+    grant_with_keys(world, 1, 300, 5, 0);
     pass(world, 5 * SECOND);
-    assert_int_equal(waiting_proposals(world), 10);
-    while (world->mvcc.leases.count > 0) {
-        run_proposals(world);
-        lessor_took(world->lessor, 100);
-        pass(world, 1000);
-        if (waiting_proposals(world) > most)
-            most = waiting_proposals(world);
+    assert_int_equal(rounds_until_gone(world, 1000, &most), 4);
+    assert_true(most > 64 && most <= 128);
+}
+
+/* 20,000 keys: 0.4 s, whatever the latency is, unless it is very short or very long. */
+static void test_rate_at_any_latency(void **state) {
+    static const uint64_t latencies_us[] = {500, 1500, 5000, 15000, 100000};
+    struct world *world = *state;
+    lead(world, 3);
+    for (size_t i = 0; i < sizeof latencies_us / sizeof *latencies_us; i++) {
+        uint64_t latency_us = latencies_us[i];
+        size_t most = 0;
+        grant_with_keys(world, 1, 2000, 5, 9);
+        pass(world, 5 * SECOND);
+        unsigned rounds = rounds_until_gone(world, latency_us, &most);
+        assert_true(most <= 128);
+        if (latency_us < 1000)
+            assert_in_range(rounds, 20000 / 100, 20000 / 60); /* six leases, which are 60 keys */
+        else if (latency_us < 20000)
+            assert_in_range(rounds * latency_us, 350000, 600000);
+        else
+            assert_in_range(rounds, 20, 24); /* 1,000 keys */
     }
-    assert_true(most > 20 && most <= 64);
+}
+
+static void test_large_lease_goes_alone(void **state) {
+    struct world *world = *state;
+    lead(world, 3);
+    grant_with_keys(world, 1, 1, 5, 3000);
+    grant_with_keys(world, 2, 3, 6, 0);
+    pass(world, 5 * SECOND);
+    assert_int_equal(waiting_proposals(world), 1);
+    pass(world, SECOND);
+    assert_int_equal(waiting_proposals(world), 1);
+    run_proposals(world);
+    pass(world, 0);
+    assert_int_equal(waiting_proposals(world), 2);
 }
 
 /* All are due in the heap, all were renewed: looking at them is spread over rounds, and keeps none back long.
@@ -532,8 +536,8 @@ int main(void) {
         CASE(test_lost_proposals_are_repeated),
         CASE(test_restart_gives_full_time),
         CASE(test_few_at_a_time),
-        CASE(test_window_counts_keys),
-        CASE(test_window_follows_the_rounds),
+        CASE(test_rate_at_any_latency),
+        CASE(test_large_lease_goes_alone),
         CASE(test_many_renewed_at_once),
         CASE(test_checkpoints),
         CASE(test_lost_clear_is_repeated),
