@@ -31,6 +31,12 @@ struct record {
     struct bytes value; /* borrowed; empty for tombstones */
 };
 
+/* Whether the change made a new key: nothing was there, though it may have been deleted in the same revision.
+ */
+static inline bool record_is_creation(const struct record *record) {
+    return !record->tombstone && record->create == record->modified.main;
+}
+
 enum {
     RECORD_HEAD_LIMIT = 80, /* metadata take at most so many bytes */
     REVISION_LENGTH = 12,

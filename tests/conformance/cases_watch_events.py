@@ -89,16 +89,21 @@ def _(c):
     c.check(kinds_of(response.events) == [PUT, DELETE, PUT, PUT, PUT], "kinds")
 
 
-@case("watch event: a txn's delete and put of one key, where it allows them")
+@case("watch event: one key put and deleted by nested txns, as it happens and from history")
 def _(c):
-    c.put(b"k", b"old")
+    put, delete = txn(success=[Put(key=b"k", value=b"x")]), txn(success=[Delete(key=b"k")])
     watch = c.watching(b"k", prev_kv=True)
-    for request in (txn(success=[txn(success=[Delete(key=b"k")]), txn(success=[Put(key=b"k", value=b"new")])]),
-                    txn(success=[txn(success=[Put(key=b"k", value=b"x")]), txn(success=[Delete(key=b"k")])])):
-        if c.either(request).ok:
-            watch.response(0)
-    c.put(b"k", b"after")
+    c.txn(success=[put, delete])
+    new = watch.response(0).events
+    c.put(b"k", b"old")
     watch.response(0)
+    c.txn(success=[put, delete])
+    old = watch.response(0).events
+    c.check(kinds_of(new) == kinds_of(old) == [PUT, DELETE], "each change is an event")
+    c.check([event.HasField("prev_kv") for event in new] == [False, False], "nothing was there before the revision")
+    c.check([event.prev_kv.value for event in old] == [b"old", b"old"], "what was there before the revision")
+    watch.create(b"k", start_revision=c.base + 1, prev_kv=True)
+    watch.events(1, 5)
 
 
 @case("watch event: a txn as large as they come")

@@ -326,7 +326,7 @@ void mvcc_lookup(struct mvcc *mvcc, struct bytes key, uint64_t hash, struct reco
     }
 }
 
-/* A key changes at most once in a revision, so what was before is what the last revision shows. */
+/* What was before is what the last revision shows, also when nested txns change a key twice in one. */
 static void tell_observer(struct mvcc *mvcc, struct bytes key, const struct record *record) {
     const struct mvcc_observer *observer = &mvcc->observer;
     bool previous = false;
@@ -335,8 +335,8 @@ static void tell_observer(struct mvcc *mvcc, struct bytes key, const struct reco
     struct found found = {0};
     struct view view = mvcc_view(mvcc, NULL);
     uint64_t examined = 0;
-    bool live =
-        previous && record->previous.main != 0 && view_get(&view, key, view.revision, &found, &examined);
+    bool live = previous && record->previous.main != 0 && !record_is_creation(record) &&
+                view_get(&view, key, view.revision, &found, &examined);
     observer->changed(observer->context, key, record, live ? &found.record : NULL);
     view_release(&view, &found);
 }

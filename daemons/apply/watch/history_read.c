@@ -68,10 +68,18 @@ static void add_event(struct history_read *read, const struct event *event) {
 
 /* --- records --- */
 
+/* What was there before the revision: nested txns can change a key twice in one. */
 static bool find_previous(struct history_read *read, const struct record *record, struct found *found) {
+    struct revision previous = record->previous;
     struct bytes key;
-    return record->previous.main != 0 && record->modified.main - 1 >= read->view.compacted &&
-           view_at(&read->view, record->previous, &key, found) && !found->record.tombstone;
+    if (record_is_creation(record) || record->modified.main - 1 < read->view.compacted)
+        return false;
+    do {
+        if (previous.main == 0 || !view_at(&read->view, previous, &key, found))
+            return false;
+        previous = found->record.previous;
+    } while (found->record.modified.main == record->modified.main);
+    return !found->record.tombstone;
 }
 
 /* Returns what it cost. */

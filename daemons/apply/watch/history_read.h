@@ -12,8 +12,8 @@
  * pass. So a slice counts only if at its end, seen by the owner, nothing from where it began was compacted:
  * history_read_check. What has left the log for `survivors` is found by view_at.
  *
- * prev_kv: the record before, if the range asks for it, it is live, and the event's revision - 1 is not below
- * the compacted revision, however much of that is still there.
+ * prev_kv: what the key was at the event's revision - 1, if the range asks for it, the event is not the key's
+ * creation, and that revision is not below the compacted one, however much of it is still there.
  *
  * Threading: history_read_step on any thread, one at a time; nothing is held between steps but memory.
  */

@@ -140,6 +140,23 @@ static void put_many(unsigned count, struct bytes value) {
     role_world_entry(&world, 0, INTERNAL_TXN, &body);
 }
 
+/* Several changes of one key in one transaction, as nested ones may: 'p' puts, 'd' deletes. */
+static void change_often(const char *key, const char *changes) {
+    for (; *changes != 0; changes++) {
+        struct buffer change = {0};
+        struct buffer operation = {0};
+        if (*changes == 'p')
+            encode_put(&change, &(struct put_request){.key = text(key), .value = text(changes)});
+        else
+            encode_delete(&change, &(struct delete_range_request){.key = text(key)});
+        wire_put_bytes_always(&operation, *changes == 'p' ? OP_PUT : OP_DELETE_RANGE, buffer_bytes(&change));
+        wire_put_bytes_always(&body, TXN_SUCCESS, buffer_bytes(&operation));
+        buffer_free(&change);
+        buffer_free(&operation);
+    }
+    role_world_entry(&world, 0, INTERNAL_TXN, &body);
+}
+
 /* --- against the stream --- */
 
 static uint32_t state = 7;
@@ -158,9 +175,12 @@ static void random_change(void) {
     char end[4];
     random_key(key);
     random_key(end);
-    switch (below(8)) {
+    switch (below(9)) {
     case 0:
         delete_keys(key, "");
+        break;
+    case 8:
+        change_often(key, below(2) == 0 ? "pdp" : "dpd");
         break;
     case 1:
         delete_keys(key, end);
@@ -199,6 +219,14 @@ static void assert_same(const struct event_list *a, const struct event_list *b) 
     }
 }
 
+static void told_by_the_stream(struct event_list *told) {
+    told->count = 0;
+    for (size_t i = 0; i < world.heard_count; i++) {
+        if (world.heard[i].kind == BUS_APPLY_EVENTS)
+            take_events(told, world.heard[i].events.body);
+    }
+}
+
 static void test_history_is_what_the_stream_told(void **unused) {
     (void)unused;
     static struct event_list told;
@@ -212,11 +240,7 @@ static void test_history_is_what_the_stream_told(void **unused) {
         random_change();
         role_world_settle(&world);
     }
-    told.count = 0;
-    for (size_t i = 0; i < world.heard_count; i++) {
-        if (world.heard[i].kind == BUS_APPLY_EVENTS)
-            take_events(&told, world.heard[i].events.body);
-    }
+    told_by_the_stream(&told);
     assert_true(told.count > 500 && told.count < EVENTS_LIMIT);
     int64_t revision = apply_role_state(world.role).revision;
     int64_t compacted = -1;
@@ -319,6 +343,32 @@ static void test_previous_ends_at_the_compacted_revision(void **unused) {
     assert_int_equal(list.count, 5);
     for (size_t i = 0; i < 5; i++)
         assert_int_equal(list.events[i].previous.length != 0, has[i]);
+    close_all();
+}
+
+/* What was before the revision, not before the change; a new key has none. */
+static void test_previous_of_several_changes_in_a_revision(void **unused) {
+    (void)unused;
+    static struct event_list list;
+    static const char *const everything[] = {"a", "z", NULL};
+    static const bool has[] = {false, false, false, true, true, false, true};
+    unsigned parts = 0;
+    open_all();
+    role_world_register(&world, 1, 1, true, everything);
+    role_world_settle(&world);
+    change_often("a", "pd");                     /* 2: of nothing */
+    role_world_put(&world, 0, "a", text("old")); /* 3 */
+    change_often("a", "pdpd");                   /* 4 */
+    role_world_settle(&world);
+    for (unsigned source = 0; source < 2; source++) {
+        source == 0 ? told_by_the_stream(&list) : (void)history_of(ask(2, 4, "a", "", true), &list, &parts);
+        assert_int_equal(list.count, 7);
+        for (size_t i = 0; i < 7; i++) {
+            assert_int_equal(list.events[i].previous.length != 0, has[i]);
+            if (has[i])
+                assert_true(bytes_equal(list.events[i].previous, list.events[3].previous)); /* "old" */
+        }
+    }
     close_all();
 }
 
@@ -649,6 +699,7 @@ int main(void) {
         cmocka_unit_test(test_several_ranges_in_one_pass),
         cmocka_unit_test(test_the_ends_of_history),
         cmocka_unit_test(test_previous_ends_at_the_compacted_revision),
+        cmocka_unit_test(test_previous_of_several_changes_in_a_revision),
         cmocka_unit_test(test_a_missing_previous_record_is_no_previous),
         cmocka_unit_test(test_what_does_not_decode_is_refused),
         cmocka_unit_test(test_parts_are_of_whole_revisions),
