@@ -55,6 +55,14 @@ bool event_next(struct bytes *events, struct event *out) {
     return true;
 }
 
+bool event_count(struct bytes events, size_t *count) {
+    struct event event;
+    *count = 0;
+    while (event_next(&events, &event))
+        ++*count;
+    return events.length == 0;
+}
+
 void history_head_put(struct buffer *out, const struct history_head *head) {
     uint8_t *place = buffer_reserve(out, HISTORY_HEAD);
     store(place, (uint64_t)head->part, 8);

@@ -26,6 +26,8 @@ static inline size_t event_size(const struct event *event) {
 /* Takes the first of *events; borrows. False at the end, and when it is malformed: then *events is not empty.
  */
 bool event_next(struct bytes *events, struct event *out);
+/* How many there are. False: they are malformed. */
+bool event_count(struct bytes events, size_t *count);
 
 /*
  * A part of an answer to METHOD_WATCH_HISTORY begins with this; events follow. The request's body: from and

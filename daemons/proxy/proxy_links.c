@@ -215,10 +215,14 @@ static void apply_record(void *context, struct bus_link *link, const struct bus_
     case BUS_APPLY_EVENTS:
         if (bus_get_events(record, &events))
             hub_events(role->watch, &events);
+        else
+            bus_link_reset(link, "malformed events");
         break;
     case BUS_APPLY_WATCH:
         if (bus_get_watch_answer(record, &answer))
             hub_answer(role->watch, &answer);
+        else
+            bus_link_reset(link, "malformed watch answer");
         break;
     case BUS_APPLY_RESULT:
         take_result(role, record);

@@ -1,6 +1,7 @@
 /*
  * flow: what clients have not taken yet. A stream may have BACKLOG bytes of it, less when all together have
  * much; beyond, its watchers stop where they are until the client has read half of that. Other streams go on.
+ * The owner says when a backlog falls below WATCH_BACKLOG_LOW; what falls otherwise, flow_check finds.
  *
  * The limits look at what is there before a response is added, so a stream exceeds its own by one response:
  * a piece of a few hundred KB, or the events of one revision. BACKLOGS_MOST bounds the sum of these as well.

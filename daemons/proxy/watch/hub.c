@@ -66,13 +66,17 @@ static void match_all(struct watch_hub *hub, const struct ring_block *block) {
 }
 
 void hub_events(struct watch_hub *hub, const struct bus_events *events) {
+    size_t count = 0;
+    if (!event_count(events->body, &count)) {
+        bus_link_reset(hub->role->apply, "malformed events");
+        return;
+    }
     if (events->to <= hub->position)
         return;
     if (events->from > hub->position + 1)
         gap(hub, events->from);
-    const struct ring_block *block = ring_append(&hub->ring, events);
-    if (block != NULL)
-        match_all(hub, block);
+    if (count > 0)
+        match_all(hub, ring_append(&hub->ring, events, count));
     advance(hub, events->to);
 }
 

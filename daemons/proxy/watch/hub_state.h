@@ -111,7 +111,7 @@ struct watch_hub {
     struct interest_index index;
     struct ranges ranges;
     bool ranges_changed; /* since they were told to apply */
-    size_t released;     /* interests that went since the ranges were made anew */
+    size_t released;     /* interests that went, or want less, since the ranges were made anew */
     struct ring ring;
     int64_t position; /* the last revision of the event stream */
     struct batch batch;

@@ -43,7 +43,7 @@ struct interest *interest_take(struct interest_index *index, struct bytes key, s
 bool interest_release(struct interest_index *index, struct interest *interest, bool previous) {
     interest->previous -= previous;
     if (--interest->watchers > 0)
-        return false;
+        return previous && interest->previous == 0;
     if (range_is_key(interest->range_end))
         key_index_remove(&index->keys, interest);
     else

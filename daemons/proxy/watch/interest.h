@@ -67,7 +67,7 @@ struct interest_list {
 /* Finds or makes the interest; the caller is one more watcher of it. */
 struct interest *interest_take(struct interest_index *index, struct bytes key, struct bytes range_end,
                                bool previous);
-/* True: that was the last watcher, and the interest is gone. */
+/* With its last watcher the interest goes. True: less may be wanted of apply than before. */
 bool interest_release(struct interest_index *index, struct interest *interest, bool previous);
 /* All interests that hold the key. */
 void interest_index_match(const struct interest_index *index, struct bytes key, struct interest_list *out);

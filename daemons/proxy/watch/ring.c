@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#include "common/event.h"
-
 enum { RING_BYTES = 16 << 20, RING_EVENTS = 65536, FIRST = 64 };
 
 const struct ring_block *ring_at(const struct ring *ring, size_t number) {
@@ -22,24 +20,12 @@ static void grow(struct ring *ring) {
     ring->capacity = capacity;
 }
 
-static size_t count_events(struct bytes body) {
-    struct event event;
-    size_t count = 0;
-    while (event_next(&body, &event))
-        count++;
-    return count;
-}
-
-const struct ring_block *ring_append(struct ring *ring, const struct bus_events *events) {
-    if (events->body.length == 0)
-        return NULL;
+const struct ring_block *ring_append(struct ring *ring, const struct bus_events *events, size_t count) {
     if (ring->count == ring->capacity)
         grow(ring);
     struct ring_block *block = must_alloc(sizeof *block + events->body.length);
-    *block = (struct ring_block){.from = events->from,
-                                 .to = events->to,
-                                 .events = count_events(events->body),
-                                 .length = events->body.length};
+    *block = (struct ring_block){
+        .from = events->from, .to = events->to, .events = count, .length = events->body.length};
     memcpy(block->body, events->body.data, events->body.length);
     ring->blocks[(ring->head + ring->count++) & (ring->capacity - 1)] = block;
     ring->bytes += block->length;

@@ -24,8 +24,8 @@ struct ring {
     int64_t oldest; /* everything of the stream from this revision on is here */
 };
 
-/* Copies. NULL when there are no events in it: then nothing has to be kept. */
-const struct ring_block *ring_append(struct ring *ring, const struct bus_events *events);
+/* Copies a record with so many events, at least one. */
+const struct ring_block *ring_append(struct ring *ring, const struct bus_events *events, size_t count);
 /* Down to its bounds. */
 void ring_trim(struct ring *ring);
 /* The stream goes on from `oldest`. */

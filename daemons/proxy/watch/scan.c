@@ -132,8 +132,9 @@ static void take_part(struct proxy_call *call, const struct proxy_result *result
     struct scan *scan = (struct scan *)(void *)call;
     struct bytes events = result->body;
     struct history_head head;
+    size_t count = 0;
     hub_deliver(scan->hub); /* of the stream; the batch is used for both */
-    if (result->status != STATUS_OK || !history_head_take(&events, &head)) {
+    if (result->status != STATUS_OK || !history_head_take(&events, &head) || !event_count(events, &count)) {
         fail(scan);
         return;
     }

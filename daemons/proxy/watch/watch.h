@@ -53,7 +53,7 @@ struct watch_stream *watch_open(struct proxy_role *role, const struct watch_clie
 bool watch_receive(struct watch_stream *stream, struct bytes message);
 /*
  * The client took so much of its backlog that it is below WATCH_BACKLOG_LOW, having been above: watchers that
- * stopped may go on. (So none may stop before the backlog is above.)
+ * stopped may go on. (Watchers that had to stop earlier, because all clients together lag, find out by time.)
  */
 void watch_drained(struct watch_stream *stream);
 /* The RPC is over, whoever ended it. */
