@@ -13,6 +13,7 @@ enum {
     ELECTION_MS = 1000,
     HEARTBEAT_MS = 100,
     SYNC_LONGEST_US = 60000,
+    QUIET_SYNC_LONGEST_US = 1000,
     PREPARE_LONGEST_US = 200000,
 };
 
@@ -28,6 +29,11 @@ struct raft_daemon {
 enum { DOOMED_HIGH_US = 100000 };
 
 bool node_plant_no_sync, node_plant_early;
+
+/* A well disk is quick: a long log must be replayed before the node is asked whether it is well. */
+static uint64_t disk_delay(struct node *node) {
+    return random_delay(&node->random, 1, node->world->quiescent ? QUIET_SYNC_LONGEST_US : SYNC_LONGEST_US);
+}
 
 static void note_entries(struct node *node, const struct raft_persist *persist) {
     for (size_t i = 0; i < persist->count; i++) {
@@ -191,7 +197,7 @@ static void persist(void *context, uint64_t incarnation) {
     world_trace(node->world, "raft writes %zu entries%s", daemon->raft->persist.count,
                 daemon->raft->persist.release ? " and releases" : "");
     process_run_outside(&daemon->process, persist_body, daemon, 0);
-    world_after(node->world, random_delay(&node->random, 1, SYNC_LONGEST_US), persisted, daemon, incarnation);
+    world_after(node->world, disk_delay(node), persisted, daemon, incarnation);
 }
 
 static void fetched_body(void *context, uint64_t argument) {
@@ -224,7 +230,7 @@ static void fetch(void *context, uint64_t incarnation) {
     world_trace(node->world, "raft fetches %" PRIu64 "..%" PRIu64, daemon->raft->fetch->from,
                 daemon->raft->fetch->to);
     process_run_outside(&daemon->process, fetch_body, daemon, 0);
-    world_after(node->world, random_delay(&node->random, 1, SYNC_LONGEST_US), fetched, daemon, incarnation);
+    world_after(node->world, disk_delay(node), fetched, daemon, incarnation);
 }
 
 static void prepare_body(void *context, uint64_t argument) {
@@ -251,13 +257,11 @@ static void raft_end_round(struct daemon *daemon) {
     if (failure != NULL && !daemon->process.zombie)
         world_fail(node->world, "raft gives up: %s", failure);
     if (raft_role_take_persist(raft->role, &raft->persist))
-        world_after(node->world, random_delay(&node->random, 1, SYNC_LONGEST_US), persist, daemon,
-                    incarnation);
+        world_after(node->world, disk_delay(node), persist, daemon, incarnation);
     if (raft->fetch == NULL) {
         raft->fetch = raft_role_take_fetch(raft->role);
         if (raft->fetch != NULL)
-            world_after(node->world, random_delay(&node->random, 1, SYNC_LONGEST_US), fetch, daemon,
-                        incarnation);
+            world_after(node->world, disk_delay(node), fetch, daemon, incarnation);
     }
     if (!raft->preparing && raft_storage_wants_prepare(raft->storage)) {
         raft->preparing = true;

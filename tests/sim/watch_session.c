@@ -174,6 +174,14 @@ static void take_refusal(struct subscription *subscription, const struct watch_r
     add_note(subscription, NOTE_CANCELED, 0);
 }
 
+/* Who had the id may have been canceled as compacted since the request. */
+static void allow_id_set_free(const struct watch_session *session, struct subscription *subscription) {
+    if (subscription->refusal != duplicate_id || find(session, subscription->wanted) != NULL)
+        return;
+    subscription->refusal = NULL;
+    subscription->id = subscription->wanted;
+}
+
 static struct subscription *take_created(struct watch_session *session,
                                          const struct watch_response *response) {
     if (session->answered == session->count) {
@@ -182,6 +190,7 @@ static struct subscription *take_created(struct watch_session *session,
         return NULL;
     }
     struct subscription *subscription = session->subscriptions[session->answered++];
+    allow_id_set_free(session, subscription);
     if (subscription->refusal != NULL) {
         take_refusal(subscription, response);
         return subscription;
@@ -410,6 +419,7 @@ static void send(struct watch_session *session, struct buffer *message) {
 /* What has to be the answer: an id, or why there is none. */
 static void expect(struct watch_session *session, struct subscription *subscription, int64_t id) {
     const struct watch_wish *wish = subscription->wish;
+    subscription->wanted = id;
     struct bytes key = wish->key.length > 0 ? buffer_bytes(&wish->key) : bytes_of("\0", 1);
     struct bytes range_end = buffer_bytes(&wish->range_end);
     bool from_key = range_end.length == 1 && range_end.data[0] == 0;
@@ -420,7 +430,8 @@ static void expect(struct watch_session *session, struct subscription *subscript
     }
     for (size_t i = 0; id != 0 && i < session->count; i++) {
         const struct subscription *other = session->subscriptions[i];
-        if (other->id == id && other->state != SUBSCRIPTION_ENDED)
+        bool holds_it = other->state == SUBSCRIPTION_ASKED || other->state == SUBSCRIPTION_LIVE;
+        if (other->id == id && holds_it)
             subscription->refusal = duplicate_id;
     }
     if (subscription->refusal == NULL)
@@ -464,8 +475,9 @@ void watch_session_cancel(struct watch_session *session, int64_t id) {
     wire_end_message(&message, mark);
     for (size_t i = 0; i < session->count; i++) {
         struct subscription *subscription = session->subscriptions[i];
-        if (subscription->id == id && subscription->state != SUBSCRIPTION_ENDED &&
-            subscription->refusal == NULL)
+        bool meant = subscription->id == id && subscription->refusal == NULL;
+        bool may_be_meant = subscription->wanted == id && subscription->refusal == duplicate_id;
+        if ((meant || may_be_meant) && subscription->state != SUBSCRIPTION_ENDED)
             subscription->state = SUBSCRIPTION_LEAVING;
     }
     world_trace(session->world, "stream %u: cancel %" PRId64, session->number, id);

@@ -59,6 +59,7 @@ struct subscription {
     struct watch_session *session;
     enum subscription_state state;
     int64_t start;
+    int64_t wanted;      /* the id that was asked for; 0: any */
     int64_t id;          /* it has to get */
     const char *refusal; /* it has to be refused, with this reason; NULL: it has not */
     uint64_t revision;   /* of the last event */
