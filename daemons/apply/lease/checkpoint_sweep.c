@@ -43,14 +43,16 @@ void checkpoint_sweep_begin(struct checkpoint_sweep *sweep, uint64_t interval_us
     checkpoint_list_clear(&sweep->list);
 }
 
-static void consider(struct checkpoint_sweep *sweep, const struct lease *lease, uint64_t now_us) {
+/* Not while a renewal waits for a clear: a checkpoint behind that would take back what it is told then. */
+static void consider(struct checkpoint_sweep *sweep, struct lease *lease, uint64_t now_us) {
     uint64_t expiry_us = lease->clock.expiry_us;
-    if (expiry_us <= now_us + sweep->interval_us)
+    if (expiry_us <= now_us + sweep->interval_us || lease->clock.cleared_us != 0)
         return;
     int64_t left = (int64_t)((expiry_us - now_us + SECOND_US - 1) / SECOND_US);
     int64_t known = lease->remaining > 0 ? lease->remaining : lease->ttl;
-    if (known > left && (uint64_t)(known - left) * SECOND_US >= sweep->interval_us / NEWS_PART)
-        checkpoint_list_add(&sweep->list, lease->id, left);
+    if (known > left && (uint64_t)(known - left) * SECOND_US >= sweep->interval_us / NEWS_PART &&
+        checkpoint_list_add(&sweep->list, lease->id, left))
+        lease->clock.checkpointing = true;
 }
 
 static void sweep_step(struct checkpoint_sweep *sweep, const struct lease_book *book, uint64_t now_us) {

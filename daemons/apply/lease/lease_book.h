@@ -26,6 +26,7 @@ struct lease_clock {
     uint64_t cost;        /* of the revocation under way; 0: none is */
     uint64_t proposed_us; /* it */
     bool awaited;         /* a request waits for what becomes of it */
+    bool checkpointing;   /* a checkpoint of it is to be proposed, or was, and has not been executed */
 };
 
 struct lease {

@@ -79,6 +79,7 @@ static void revoked(void *context, struct lease *lease) {
 /* A cleared checkpoint means that somebody renewed the lease: perhaps at a primary that is gone. */
 static void checkpointed(void *context, struct lease *lease) {
     struct lessor *lessor = context;
+    lease->clock.checkpointing = false;
     if (lease->remaining != 0)
         return;
     lease->clock.cleared_us = 0;
@@ -134,6 +135,7 @@ static void extend(struct lessor *lessor, struct lease *lease) {
     lease->clock.expiry_us = later(lessor->now_us, seconds) + lessor->options.election_us;
     lease->clock.cost = 0;
     lease->clock.cleared_us = 0;
+    lease->clock.checkpointing = false;
     expiry_heap_move(&lessor->heap, lease, lease->clock.expiry_us);
 }
 
@@ -251,7 +253,7 @@ static enum lease_answer wait_for(struct lease *lease) {
     return LEASE_WAIT;
 }
 
-/* A renewal undoes a checkpoint through the log first; when that gets lost, again. */
+/* A renewal undoes a checkpoint, executed or under way, through the log first; when that gets lost, again. */
 static void clear_checkpoint(struct lessor *lessor, struct lease *lease) {
     bool under_way = lease->clock.cleared_us != 0 && lessor->now_us - lease->clock.cleared_us < RETRY_US;
     if (!under_way && checkpoint_list_add(&lessor->clears, lease->id, 0))
@@ -266,7 +268,7 @@ enum lease_answer lessor_renew(struct lessor *lessor, int64_t id, int64_t *ttl) 
         return LEASE_UNKNOWN;
     if (lease->clock.expiry_us <= lessor->now_us)
         return wait_for(lease);
-    if (lease->remaining != 0) {
+    if (lease->remaining != 0 || lease->clock.checkpointing) {
         clear_checkpoint(lessor, lease);
         return wait_for(lease);
     }
@@ -307,7 +309,8 @@ bool lessor_moved(struct lessor *lessor) {
 }
 
 void lessor_finish(struct lessor *lessor) {
-    if (lessor->primary && lessor->clears.count > 0 &&
+    bool behind = lessor->sweep.list.count > 0; /* what a clear undoes goes before it */
+    if (lessor->primary && !behind && lessor->clears.count > 0 &&
         propose(lessor, INTERNAL_LEASE_CHECKPOINT, checkpoint_list_body(&lessor->clears)))
         checkpoint_list_clear(&lessor->clears);
 }

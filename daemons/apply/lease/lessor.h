@@ -9,7 +9,8 @@
  *
  * Checkpoints. So that a long lease does not begin anew with every primary, what remains of it is proposed to
  * the log every few minutes. The first renewal after that has to undo it, through the log, before it is
- * answered: else a new primary would end a lease that was renewed.
+ * answered: else a new primary would end a lease that was renewed. That holds from the moment at which a
+ * checkpoint is to be proposed; what undoes it comes behind it in the log.
  *
  * Pacing. Revocations under way are bounded, by leases and by keys; as they are executed, the next are
  * proposed in the same round. How many keys: as many as it takes, at the latency seen, to delete 50,000 a

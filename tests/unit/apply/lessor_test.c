@@ -465,6 +465,40 @@ static void test_clear_of_another_primary_renews(void **state) {
     assert_int_equal(left(world, 1), 3600);
 }
 
+/*
+ * A checkpoint is proposed, and before it is executed the lease is renewed. Answered from memory, the
+ * checkpoint would then take back what the answer promised: a primary to come would give the lease 3,300 s.
+ */
+static void test_renewed_while_a_checkpoint_is_under_way(void **state) {
+    struct world *world = *state;
+    lead(world, 3);
+    grant(world, 1, 3600);
+    pass(world, 0);
+    world->refuse = true;
+    pass(world, MINUTES_5 * (uint64_t)SECOND); /* it is not even with raft */
+    assert_int_equal(renew(world, 1), LEASE_WAIT);
+    world->refuse = false;
+    lessor_finish(world->lessor); /* what undoes it must not go before it */
+    pass(world, 0);
+    assert_int_equal(waiting_proposals(world), 2);
+    assert_int_equal(renew(world, 1), LEASE_WAIT);
+    run_proposals(world);
+    assert_int_equal(remaining(world, 1), 0);
+    assert_int_equal(renew(world, 1), LEASE_ANSWERED);
+    assert_int_equal(left(world, 1), 3600);
+
+    /* A checkpoint that got lost costs one such detour. */
+    pass(world, MINUTES_5 * (uint64_t)SECOND);
+    assert_int_equal(waiting_proposals(world), 1);
+    drop(world);
+    assert_int_equal(renew(world, 1), LEASE_WAIT);
+    pass(world, 0);
+    run_proposals(world);
+    assert_int_equal(renew(world, 1), LEASE_ANSWERED);
+    lessor_finish(world->lessor);
+    assert_int_equal(waiting_proposals(world), 0);
+}
+
 static void test_checkpoints_come_in_batches(void **state) {
     struct world *world = *state;
     lead(world, 3);
@@ -540,6 +574,7 @@ int main(void) {
         CASE(test_large_lease_goes_alone),
         CASE(test_many_renewed_at_once),
         CASE(test_checkpoints),
+        CASE(test_renewed_while_a_checkpoint_is_under_way),
         CASE(test_lost_clear_is_repeated),
         CASE(test_clear_of_another_primary_renews),
         CASE(test_checkpoints_come_in_batches),
