@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 
@@ -29,26 +30,88 @@ class Load:
         shape = f"{self.connections}x{self.streams}"
         return f"{shape} {self.workload}" + (f" at {self.rate}/s" if self.rate else "")
 
+    @property
+    def hidden(self):
+        """Columns of a table that mean nothing for a load that does not write."""
+        return () if self.workload in ("put", "mixed") else ("written", "fsyncs")
+
 
 class LoadError(Exception):
     """The load generator failed, or requests did."""
 
 
+class Running:
+    """Our generator, running in the background; a context manager, so that none is left behind."""
+
+    def __init__(self, node, *options):
+        self.node = node
+        self.command = [executable("quorate-load"), "--endpoint", node.endpoint, "--json", *map(str, options)]
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def wait_ready(self):
+        """Until it says so: workloads that prepare something."""
+        if self.process.stdout.readline().strip() != "ready":
+            raise self._error()
+
+    def result(self):
+        """Its JSON once it has ended. Failed requests are an error: they would falsify the figures."""
+        output = self.process.stdout.read().strip()
+        if self.process.wait() != 0:
+            raise self._error(output)
+        return json.loads(output)
+
+    def stop(self):
+        """Ends it early; what it has measured until now."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.result()
+
+    def running(self):
+        return self.process.poll() is None
+
+    def _error(self, output=""):
+        return LoadError(f"{self.node.kind}: {' '.join(self.command)} ended with {self.process.wait()}: {output}\n"
+                         f"{self.node.log_tail()}")
+
+
+def key_options(keys=KEYS, value_size=VALUE_SIZE):
+    return ("--keys", keys, "--key-size", KEY_SIZE, "--value-size", value_size)
+
+
 def quorate_load(node, *options):
-    """Runs our generator and returns its JSON. Failed requests are an error: they would falsify the figures."""
-    command = [executable("quorate-load"), "--endpoint", node.endpoint, "--json", "--keys", str(KEYS),
-               "--key-size", str(KEY_SIZE), "--value-size", str(VALUE_SIZE), *map(str, options)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise LoadError(f"{node.kind}: {' '.join(command)} ended with {done.returncode}: {done.stdout.strip()}\n"
-                        f"{node.log_tail()}")
-    return json.loads(done.stdout)
+    """Runs our generator and returns its JSON."""
+    with Running(node, *key_options(), *options) as load:
+        return load.result()
 
 
-def _with_quorate_load(node, load, seconds, warmup):
+def turns(nodes, rounds):
+    """(round, name, node) for A B B A ...: what drifts meets both alike."""
+    for turn in range(rounds):
+        order = list(nodes.items())
+        for name, node in order if turn % 2 == 0 else reversed(order):
+            yield turn, name, node
+
+
+def windows(result, begin, end, key):
+    """A figure of each window (--window) that lies wholly between two moments of the monotonic clock, s."""
+    width = result["window_s"]
+    starts = (result["began_s"] + index * width for index in range(len(result["windows"])))
+    return [window[key] for start, window in zip(starts, result["windows"])
+            if start >= begin and start + width <= end and window["count"] > 0]
+
+
+def _with_quorate_load(node, load, seconds, warmup, options):
     result = quorate_load(node, "--connections", load.connections, "--streams", load.streams,
                           "--workload", load.workload, "--rate", load.rate, "--duration", seconds,
-                          "--warmup", warmup)
+                          "--warmup", warmup, *options)
     latency = result["latency_us"]["all"]
     figures = {name: latency[name] for name in ("rate", "mean", "p50", "p99", "p99.9", "max")}
     return figures, result["completed"]
@@ -59,7 +122,7 @@ def _grpc_body(message):
     return b"\0" + struct.pack(">I", len(body)) + body
 
 
-def _with_h2load(node, load, seconds, warmup):
+def _with_h2load(node, load, seconds, warmup, _options):
     """The second opinion: nghttp2's own tool, which sends one and the same request over and over."""
     key = b"/load/%0*d" % (KEY_SIZE - 6, 12345)
     if load.workload == "put":
@@ -93,7 +156,7 @@ def _with_h2load(node, load, seconds, warmup):
     return figures, completed
 
 
-def measure(node, load, seconds, warmup, tool):
+def measure(node, load, seconds, warmup, tool, options=()):
     """Runs the load; {rate, mean, p50, p99, p99.9, max (us), cpu_us, cpu_us_<process>, written, fsyncs}.
 
     cpu_us is the CPU time of all the server's processes for one request, warm-up included; written and fsyncs
@@ -103,7 +166,7 @@ def measure(node, load, seconds, warmup, tool):
     written = node.device_written()
     before = node.usage()
     run = _with_h2load if tool == "h2load" else _with_quorate_load
-    figures, completed = run(node, load, seconds, warmup)
+    figures, completed = run(node, load, seconds, warmup, options)
     after = node.usage()
     if completed == 0:
         raise LoadError(f"{node.kind}: no request was answered")

@@ -13,7 +13,7 @@ COLUMNS = (  # key, title, format, ratio is quorate over etcd in every case
     ("fsyncs", "fsync/1000", "{:.1f}"),
     ("rss", "RSS MB", "{:.0f}"),
 )
-WRITES_ONLY = ("written", "fsyncs")
+MEGABYTES = ("rss", "memory", "live", "disk", "wal", "grown")
 SERVERS = ("quorate", "etcd")
 
 # (connections, streams, workload) -> column -> floor for quorate/etcd ("at least" or "at most")
@@ -27,8 +27,17 @@ FLOORS = {
 }
 
 
+class Row:
+    """Something measured that is not one of loads.Load: only its name matters to a table."""
+
+    hidden = ()  # columns that mean nothing for it
+
+    def __init__(self, name):
+        self.name = name
+
+
 class Results:
-    """Figures by load and server, one entry a round."""
+    """Figures by row (a load or a Row) and server, one entry a round."""
 
     def __init__(self):
         self.rounds = {}
@@ -45,8 +54,9 @@ class Results:
         keys = {key for figures in rounds for key in figures}
         return {key: median(figures[key] for figures in rounds if key in figures) for key in keys}
 
-    def ratio(self, load, key):
-        mine, theirs = (self.medians(load, kind).get(key) for kind in SERVERS)
+    def ratio(self, load, key, servers=SERVERS):
+        """Of the first server to the second."""
+        mine, theirs = (self.medians(load, kind).get(key) for kind in servers)
         return mine / theirs if mine is not None and theirs else None
 
 
@@ -54,19 +64,41 @@ def _cell(figures, key, form):
     value = figures.get(key)
     if value is None:
         return "-"
-    return form.format(value / 1e6 if key == "rss" else value)
+    return form.format(value / 1e6 if key in MEGABYTES else value)
 
 
-def print_table(results):
-    print(f"\n{'load':28}{'':9}" + "".join(f"{title:>12}" for _, title, _ in COLUMNS))
+def print_table(results, columns=COLUMNS, servers=SERVERS):
+    """One line a server, and one with the ratio of each but the last to the last."""
+    width = max([28] + [len(load.name) + 2 for load in results.loads])
+    print(f"\n{'load':{width}}{'':11}" + "".join(f"{title:>12}" for _, title, _ in columns))
     for load in results.loads:
-        hidden = () if load.workload in ("put", "mixed") else WRITES_ONLY
-        for kind in SERVERS:
-            figures = {key: value for key, value in results.medians(load, kind).items() if key not in hidden}
-            cells = "".join(f"{_cell(figures, key, form):>12}" for key, _, form in COLUMNS)
-            print(f"{load.name if kind == SERVERS[0] else '':28}{kind:9}{cells}")
-        ratios = [None if key in hidden else results.ratio(load, key) for key, _, _ in COLUMNS]
-        print(f"{'':28}{'ratio':9}" + "".join(f"{'-' if one is None else f'{one:.2f}x':>12}" for one in ratios))
+        name = load.name
+        for kind in servers:
+            figures = {key: value for key, value in results.medians(load, kind).items() if key not in load.hidden}
+            cells = "".join(f"{_cell(figures, key, form):>12}" for key, _, form in columns)
+            print(f"{name:{width}}{kind:11}{cells}")
+            name = ""
+        for kind in servers[:-1]:
+            ratios = [None if key in load.hidden else results.ratio(load, key, (kind, servers[-1]))
+                      for key, _, _ in columns]
+            label = "ratio" if kind == servers[0] else f"  {kind}"
+            print(f"{'':{width}}{label:11}" + "".join(f"{'-' if one is None else f'{one:.2f}x':>12}" for one in ratios))
+
+
+class Floors:
+    """Prints each floor with what was reached; `short` counts those that were missed."""
+
+    def __init__(self, title="floors (quorate/etcd)"):
+        self.short = 0
+        print(f"\n{title}")
+
+    def check(self, name, value, sense, floor, unit="x"):
+        """A value of None was not measured and counts as missed."""
+        good = value is not None and {"<=": value <= floor, ">=": value >= floor, "<": value < floor,
+                                      ">": value > floor}[sense]
+        self.short += not good
+        shown = "-" if value is None else f"{value:.2f}{unit}"
+        print(f"  {name:58}{shown:>12}  {sense} {floor:g}{unit}  {'ok' if good else 'SHORT'}")
 
 
 def print_daemons(results):
@@ -80,20 +112,14 @@ def print_daemons(results):
 
 def print_floors(results):
     """Each floor with its ratio, ok or short. Returns how many are short."""
-    print("\nfloors (quorate/etcd)")
-    short = 0
+    floors = Floors()
     for load in results.loads:
         if load.rate:
             continue
         for key, sense, floor in FLOORS.get((load.connections, load.streams, load.workload), ()):
-            ratio = results.ratio(load, key)
-            if ratio is None:
-                continue
-            good = ratio >= floor if sense == ">=" else ratio <= floor
-            short += not good
             title = next(title for column, title, _ in COLUMNS if column == key)
-            print(f"  {load.name:24}{title:12}{ratio:7.2f}x  {sense} {floor:g}x  {'ok' if good else 'SHORT'}")
-    return short
+            floors.check(f"{load.name}: {title}", results.ratio(load, key), sense, floor)
+    return floors.short
 
 
 def as_data(results):

@@ -235,6 +235,15 @@ class Node:
             total["rss_bytes"] += int(fields[21]) * PAGE_SIZE
         return total
 
+    def memory_bytes(self):
+        """Resident memory of all processes, what they share counted once (proportional set size)."""
+        total = 0
+        for pid in self.pids():
+            for line in _read(f"/proc/{pid}/smaps_rollup").splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+        return total
+
     def device_written(self):
         """Bytes written so far to the disk that holds the data, by anybody; None when it can't be told.
 
