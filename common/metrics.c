@@ -147,6 +147,10 @@ void metric_set(enum metric metric, int64_t value) {
     store(&counts->metrics[metric][0], (uint64_t)value);
 }
 
+void metric_set_now(enum metric metric) {
+    metric_set(metric, (int64_t)(clock_wall_us() / 1000000));
+}
+
 void metric_observe_us(enum metric metric, uint64_t microseconds) {
     const struct bucket_family *family = &bucket_families[metric_rows[metric].buckets];
     double bound = family->first * family->unit_us;

@@ -19,6 +19,8 @@
 int metrics_open(const char *runtime_directory, const char *role);
 void metric_add(enum metric metric, uint64_t amount);
 void metric_set(enum metric metric, int64_t value);
+/* To the present Unix time, in seconds. */
+void metric_set_now(enum metric metric);
 /* One observation of a histogram, in microseconds. */
 void metric_observe_us(enum metric metric, uint64_t microseconds);
 /* Notes the CPU time used so far; service_run calls it with every tick. */

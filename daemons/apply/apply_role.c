@@ -1,15 +1,15 @@
 /*
  * apply_role: see apply_role.h. Entries are executed here as they arrive; reads are in reads.c, what watches
- * are told in watch/, checkpoints in checkpoints.c, and what an entry means is in mvcc/.
+ * are told in watch/, maint's part in maintenance.c, and what an entry means is in mvcc/.
  */
 #include "apply/apply_role.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "apply/checkpoints.h"
 #include "apply/lease/leadership.h"
 #include "apply/lease/lessor.h"
+#include "apply/maintenance.h"
 #include "apply/mvcc/mvcc.h"
 #include "apply/reads.h"
 #include "apply/watch/publisher.h"
@@ -39,7 +39,7 @@ struct apply_role {
     struct lessor *lessor;
     struct reads *reads;
     struct publisher *publisher;
-    struct checkpoints checkpoints;
+    struct maintenance maintenance;
     uint64_t now_us;
 
     struct bus_link *raft, *maint, *proxies[BUS_PROXY_SLOTS];
@@ -80,7 +80,7 @@ static void take_entry(struct apply_role *role, const struct bus_entry *entry) {
     mvcc_execute(mvcc, entry->index, entry->term, entry->type, entry->data, &outcome);
     reads_set_term(role->reads, entry->term);
     publisher_publish(role->publisher); /* before the result: who reads it finds the events there */
-    if (ours(role, outcome.id))
+    if (ours(role, outcome.id) && !maintenance_defer(&role->maintenance, &outcome))
         reads_deliver(role->reads, &outcome);
     role->flush_bytes += entry->data.length;
     role->flush_entries++;
@@ -251,26 +251,8 @@ struct bus_handler apply_role_proxy_handler(struct apply_role *role, uint8_t slo
 
 /* --- maint --- */
 
-static void greet_maint(void *context, struct bus_hello *hello) {
-    struct apply_role *role = context;
-    hello->node = role->member;
-    hello->position = role->mvcc.index;
-}
-
-static void maint_record(void *context, struct bus_link *link, const struct bus_record *record) {
-    struct apply_role *role = context;
-    struct bus_checkpoint request;
-    if (record->kind != BUS_MAINT_CHECKPOINT || !bus_get_checkpoint(record, &request)) {
-        bus_link_reset(link, "a record that does not belong here");
-        return;
-    }
-    struct apply_job *job = checkpoint_begin(&role->checkpoints, link, role->options.store, &request);
-    if (job != NULL)
-        reads_queue_checkpoint(role->reads, job);
-}
-
 struct bus_handler apply_role_maint_handler(struct apply_role *role) {
-    return (struct bus_handler){.greet = greet_maint, .record = maint_record, .context = role};
+    return maintenance_handler(&role->maintenance);
 }
 
 /* --- life --- */
@@ -295,7 +277,6 @@ struct apply_role *apply_role_new(const struct apply_options *options, uint64_t 
     }
     role->now_us = role->flush_began_us = now_us;
     role->durable = mvcc_durable_index(&role->mvcc);
-    role->checkpoints.member_directory = options->member_directory;
     role->lessor = lessor_new(&(struct lessor_options){.book = &role->mvcc.leases,
                                                        .election_us = options->election_us,
                                                        .checkpoint_us = options->lease_checkpoint_us,
@@ -307,6 +288,13 @@ struct apply_role *apply_role_new(const struct apply_options *options, uint64_t 
                                                                  .lessor = role->lessor});
     reads_set_term(role->reads, role->mvcc.term);
     role->publisher = publisher_new(&role->mvcc);
+    maintenance_init(&role->maintenance,
+                     &(struct maintenance_options){.mvcc = &role->mvcc,
+                                                   .reads = role->reads,
+                                                   .member_directory = options->member_directory,
+                                                   .member = &role->member,
+                                                   .clock_us = options->clock_us},
+                     now_us);
     for (uint8_t slot = 0; slot < BUS_PROXY_SLOTS; slot++)
         role->contexts[slot] = (struct proxy_context){.role = role, .slot = slot};
     return role;
@@ -316,6 +304,7 @@ void apply_role_free(struct apply_role *role) {
     publisher_free(role->publisher);
     reads_free(role->reads);
     lessor_free(role->lessor);
+    maintenance_free(&role->maintenance);
     mvcc_close(&role->mvcc);
     free(role);
 }
@@ -326,6 +315,7 @@ void apply_role_set_raft_link(struct apply_role *role, struct bus_link *link) {
 
 void apply_role_set_maint_link(struct apply_role *role, struct bus_link *link) {
     role->maint = link;
+    maintenance_set_link(&role->maintenance, link);
 }
 
 void apply_role_set_proxy_link(struct apply_role *role, uint8_t slot, struct bus_link *link) {
@@ -392,6 +382,7 @@ static void commit_round(struct apply_role *role) {
     mvcc_commit(&role->mvcc);
     uint64_t written_us = role->options.clock_us();
     uint64_t took_us = written_us - role->round_began_us;
+    maintenance_took(&role->maintenance, took_us);
     metric_observe_us(METRIC_ETCD_DISK_BACKEND_COMMIT_DURATION_SECONDS, written_us - executed_us);
     metric_observe_us(METRIC_ETCD_SERVER_APPLY_DURATION_SECONDS, took_us);
     role->round_began_us = 0;
@@ -404,7 +395,9 @@ static void commit_round(struct apply_role *role) {
 
 void apply_role_end_round(struct apply_role *role, uint64_t now_us) {
     role->now_us = now_us;
+    maintenance_begin_write(&role->maintenance, now_us);
     commit_round(role);
+    maintenance_end_write(&role->maintenance);
     if (role->raft_met && role->mvcc.index >= role->replay_until) {
         reads_serve(role->reads);
         publisher_answer(role->publisher);
@@ -436,16 +429,18 @@ static void flush_store(struct apply_role *role) {
         return;
     role->flush_bytes = role->flush_entries = 0;
     role->flush_began_us = role->now_us;
+    maintenance_flush_begun(&role->maintenance);
 }
 
 void apply_role_tick(struct apply_role *role, uint64_t now_us) {
     role->now_us = now_us;
     reads_expire(role->reads, now_us);
     publisher_tick(role->publisher);
-    if (flush_due(role))
+    if (flush_due(role) || maintenance_wants_flush(&role->maintenance))
         flush_store(role);
     if (role->durable < role->mvcc.index)
         role->durable = mvcc_durable_index(&role->mvcc);
+    maintenance_tick(&role->maintenance, now_us);
     count(role);
     count_sizes(role);
 }
@@ -458,7 +453,7 @@ struct apply_job *apply_role_take_job(struct apply_role *role) {
 
 void apply_role_job_done(struct apply_role *role, struct apply_job *job) {
     if (job->kind == JOB_CHECKPOINT)
-        checkpoint_end(&role->checkpoints, role->maint, job);
+        maintenance_job_done(&role->maintenance, job);
     else
         reads_job_done(role->reads, job);
 }

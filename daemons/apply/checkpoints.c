@@ -19,11 +19,10 @@ static bool directory_allowed(const struct checkpoints *checkpoints, struct byte
            memcmp(directory.data + directory.length - 2, "..", 2) != 0;
 }
 
-static void answer(struct bus_link *link, uint64_t id, int error, uint64_t index) {
-    struct bytes text = error == 0 ? (struct bytes){0} : bytes_from_text(strerror(error));
-    bus_put_checkpoint(
-        link, BUS_APPLY_CHECKPOINT,
-        &(struct bus_checkpoint){.id = id, .index = index, .status = (uint16_t)error, .directory = text});
+static void answer(struct bus_link *link, const struct bus_checkpoint *done) {
+    struct bus_checkpoint record = *done;
+    record.directory = done->status == 0 ? (struct bytes){0} : bytes_from_text(strerror(done->status));
+    bus_put_checkpoint(link, BUS_APPLY_CHECKPOINT, &record);
 }
 
 struct apply_job *checkpoint_begin(struct checkpoints *checkpoints, struct bus_link *link,
@@ -34,7 +33,7 @@ struct apply_job *checkpoint_begin(struct checkpoints *checkpoints, struct bus_l
     else if (!directory_allowed(checkpoints, request->directory))
         error = EACCES;
     if (error != 0) {
-        answer(link, request->id, error, 0);
+        answer(link, &(struct bus_checkpoint){.id = request->id, .status = (uint16_t)error});
         return NULL;
     }
     struct apply_job *job = job_new(JOB_CHECKPOINT, request->id, 0);
@@ -42,14 +41,18 @@ struct apply_job *checkpoint_begin(struct checkpoints *checkpoints, struct bus_l
     buffer_append_bytes(&job->body, request->directory);
     checkpoints->busy = true;
     checkpoints->connection = bus_link_peer(link)->connection;
+    checkpoints->compact_revision = request->compact_revision;
     return job;
 }
 
 void checkpoint_end(struct checkpoints *checkpoints, struct bus_link *link, struct apply_job *job) {
     const struct bus_hello *peer = bus_link_peer(link);
     if (peer != NULL && peer->connection == checkpoints->connection)
-        answer(link, job->id, -job->result,
-               job->result == 0 ? mvcc_applied_index(buffer_bytes(&job->answer)) : 0);
+        answer(link, &(struct bus_checkpoint){
+                         .id = job->id,
+                         .index = job->result == 0 ? mvcc_applied_index(buffer_bytes(&job->answer)) : 0,
+                         .compact_revision = checkpoints->compact_revision,
+                         .status = (uint16_t)-job->result});
     checkpoints->busy = false;
     job_free(job);
 }

@@ -12,10 +12,12 @@
 struct checkpoints {
     const char *member_directory; /* NULL: none are made */
     bool busy;
-    uint64_t connection; /* of the link that asked, so that an answer never goes to another one */
+    uint64_t connection;      /* of the link that asked, so that an answer never goes to another one */
+    int64_t compact_revision; /* for the answer */
 };
 
-/* The job to run, or NULL when it was refused (the answer is on the link). */
+/* The job to run (request->compact_revision is given back with its answer), or NULL when it was refused (the
+ * answer is on the link). */
 struct apply_job *checkpoint_begin(struct checkpoints *checkpoints, struct bus_link *link,
                                    struct store *store, const struct bus_checkpoint *request);
 /* Answers and frees the job. */

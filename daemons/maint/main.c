@@ -6,26 +6,37 @@
  *
  * DESCRIPTION
  *     Works on hard-linked checkpoints of the database, which apply makes on request; never on the live one.
- *     In this release it proves that path: some seconds after start and then daily it has a checkpoint made,
- *     opens it read-only, compares its index with what apply says, and removes it.
+ *     After a compaction it reads a checkpoint through, computes what has to be kept of the history before
+ *     the compacted revision, and has apply carry that out and drop the rest. Some seconds after start and
+ *     then daily it has a checkpoint made, opens it read-only, compares its index with what apply says, and
+ *     removes it. All reading is done at low priority, with pauses while apply is busy.
  *     Links: dials raft.maint and apply.maint, listens on maint.proxy-N.
  *
  * SECURITY
  *     Touches its links and <data>/member/maint; no network, no client data leaves it.
  *
  * BUGS
- *     Compaction, defragmentation, snapshots, hashes and backups come with later releases.
+ *     Defragmentation, snapshots, hashes and backups come with later releases.
  */
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/bus/nng_transport.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/service.h"
-#include "maint/checkpoint_check.h"
+#include "maint/checkpoint_rocksdb.h"
 #include "maint/maint_role.h"
+
+enum {
+    NICE = 10, /* a tenth of a busy processor: with less, history would grow faster than it is read */
+    IOPRIO_WHO_PROCESS = 1,
+    IOPRIO_IDLE = 3 << 13,
+};
 
 struct daemon {
     struct service service;
@@ -34,55 +45,77 @@ struct daemon {
     struct nng_transport *raft, *apply, *proxies[BUS_PROXY_SLOTS];
     bool ready; /* inside the combiner */
 
-    /* The thread that looks into checkpoints, and its one piece of work. */
-    pthread_t checker;
+    /* The thread that reads checkpoints, and its one slice of work. */
+    pthread_t worker;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct maint_work work;
-    bool has_work;
+    struct maint_work *work; /* NULL: none */
 };
+
+/* Inside the combiner: hands the role's work to the worker, which is idle whenever there is some. */
+static void pass_work_on(struct daemon *daemon) {
+    struct maint_work *work = maint_role_take_work(daemon->role);
+    if (work == NULL)
+        return;
+    pthread_mutex_lock(&daemon->lock);
+    daemon->work = work;
+    pthread_cond_signal(&daemon->changed);
+    pthread_mutex_unlock(&daemon->lock);
+}
 
 static void end_round(void *context) {
     struct daemon *daemon = context;
     maint_role_end_round(daemon->role, clock_monotonic_us());
+    pass_work_on(daemon);
     if (!daemon->ready && maint_role_state(daemon->role).ready) {
         daemon->ready = true;
         service_ready(&daemon->service);
     }
 }
 
-static _Noreturn void *run_checker(void *context) {
-    struct daemon *daemon = context;
-    for (;;) {
-        pthread_mutex_lock(&daemon->lock);
-        while (!daemon->has_work)
-            pthread_cond_wait(&daemon->changed, &daemon->lock);
-        daemon->has_work = false;
-        pthread_mutex_unlock(&daemon->lock);
-        uint64_t found = daemon->work.index == 0 ? 0 : checkpoint_index(daemon->work.directory);
-        int status = remove_tree(daemon->work.directory);
-        if (status != 0)
-            LOG_ERROR("cannot remove a checkpoint", F_STR("directory", daemon->work.directory),
-                      F_ERRNO(-status));
-        combiner_enter(&daemon->combiner);
-        maint_role_work_done(daemon->role, found, clock_monotonic_us());
-        combiner_leave(&daemon->combiner);
-    }
+/* Of this thread only. That it cannot be had is no reason to do without compaction. */
+static void lower_priority(void) {
+    pid_t thread = (pid_t)syscall(SYS_gettid);
+    if (setpriority(PRIO_PROCESS, (id_t)thread, NICE) != 0)
+        LOG_WARN("cannot lower the priority of a thread");
+    if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, thread, IOPRIO_IDLE) != 0)
+        LOG_WARN("cannot lower the disk priority of a thread");
 }
 
-/* Outside the combiner: hands the role's work to the checker, which is idle whenever there is some. */
-static void pass_work_on(struct daemon *daemon) {
-    struct maint_work work;
-    combiner_enter(&daemon->combiner);
-    bool any = maint_role_take_work(daemon->role, &work);
-    combiner_leave(&daemon->combiner);
-    if (!any)
+/* Rests the longer, the busier apply is: up to four times as long as it worked. */
+static void rest(uint64_t worked_us, uint16_t load) {
+    uint64_t rest_us = worked_us * load / 250;
+    if (rest_us == 0)
         return;
+    nanosleep(&(struct timespec){.tv_sec = (time_t)(rest_us / 1000000),
+                                 .tv_nsec = (long)(rest_us % 1000000 * 1000)},
+              NULL);
+}
+
+static struct maint_work *await_work(struct daemon *daemon) {
     pthread_mutex_lock(&daemon->lock);
-    daemon->work = work;
-    daemon->has_work = true;
-    pthread_cond_signal(&daemon->changed);
+    while (daemon->work == NULL)
+        pthread_cond_wait(&daemon->changed, &daemon->lock);
+    struct maint_work *work = daemon->work;
+    daemon->work = NULL;
     pthread_mutex_unlock(&daemon->lock);
+    return work;
+}
+
+static _Noreturn void *run_worker(void *context) {
+    struct daemon *daemon = context;
+    lower_priority();
+    for (;;) {
+        struct maint_work *work = await_work(daemon);
+        uint64_t begin_us = clock_monotonic_us();
+        maint_work_run(work, &checkpoint_rocksdb_files);
+        uint64_t worked_us = clock_monotonic_us() - begin_us;
+        combiner_enter(&daemon->combiner);
+        maint_role_work_done(daemon->role, clock_monotonic_us());
+        uint16_t load = maint_role_state(daemon->role).load;
+        combiner_leave(&daemon->combiner);
+        rest(worked_us, load);
+    }
 }
 
 static void tick(void *context, uint64_t now_ms) {
@@ -90,7 +123,6 @@ static void tick(void *context, uint64_t now_ms) {
     combiner_enter(&daemon->combiner);
     maint_role_tick(daemon->role, clock_monotonic_us());
     combiner_leave(&daemon->combiner);
-    pass_work_on(daemon);
     nng_transport_tick(daemon->raft, now_ms);
     nng_transport_tick(daemon->apply, now_ms);
     for (unsigned slot = 0; slot < daemon->service.config.proxies; slot++)
@@ -142,7 +174,7 @@ int main(int argc, char **argv) {
     pthread_mutex_init(&daemon.lock, NULL);
     pthread_cond_init(&daemon.changed, NULL);
     open_links(&daemon);
-    if (pthread_create(&daemon.checker, NULL, run_checker, &daemon) != 0)
+    if (pthread_create(&daemon.worker, NULL, run_worker, &daemon) != 0)
         LOG_FATAL("cannot start a thread");
     service_run(&daemon.service, 100, tick, &daemon);
     LOG_INFO("stopped");

@@ -255,6 +255,7 @@ static void print_summary(const struct tally *tally, uint64_t next) {
         {"fetches", counts->fetches},
         {"releases", counts->releases},
         {"checkpoints", counts->checkpoints},
+        {"compactions", counts->compactions},
         {"disk_faults", counts->disk_faults},
         {"watches", counts->watches},
         {"watch_responses", counts->watch_responses},

@@ -75,7 +75,8 @@ struct node {
     bool disk_failing;      /* a disk operation is about to fail */
     uint64_t disk_fails_at; /* that operation's number */
     struct log_truth log;
-    struct maint_work maint_work; /* the checkpoint that maint is checking */
+    struct maint_work *maint_work; /* that maint's worker has */
+    uint64_t compactions;          /* by the present maint */
     struct membership membership;
     uint64_t member;
     uint64_t clock_base_us; /* the wall clock at virtual time 0 */

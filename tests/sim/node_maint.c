@@ -1,17 +1,106 @@
 /*
  * node_maint: the maintenance daemon in the simulator, asking for checkpoints far more often than in life. A
- * checkpoint is known to the store model by its name; looking into it finds what apply says, if it is there.
+ * checkpoint is known to the store model by its name; what reads it takes its time.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "maint/maint_role.h"
 #include "node.h"
 
-enum { CHECK_LONGEST_US = 100000, ASK_ONE_IN = 10 };
+enum { WORK_LONGEST_US = 100000, ASK_ONE_IN = 10 };
+
+/* --- checkpoints of the store model --- */
+
+struct sim_checkpoint {
+    struct checkpoint head;
+    struct sim_store *store;
+    char directory[MAINT_PATH];
+};
+
+struct checkpoint_cursor {
+    struct sim_checkpoint *checkpoint;
+    struct buffer upper, key, value; /* key: the last one; before the first, the lower bound */
+    bool positioned;
+};
+
+static struct sim_checkpoint *of(struct checkpoint *checkpoint) {
+    return (struct sim_checkpoint *)checkpoint;
+}
+
+static bool checkpoint_get(struct checkpoint *base, struct bytes key, struct buffer *value) {
+    return sim_store_checkpoint_get(of(base)->store, of(base)->directory, key, value);
+}
+
+static struct checkpoint_cursor *open_cursor(struct checkpoint *base, struct bytes lower,
+                                             struct bytes upper) {
+    struct checkpoint_cursor *cursor = must_zalloc(sizeof *cursor);
+    cursor->checkpoint = of(base);
+    buffer_append_bytes(&cursor->key, lower);
+    buffer_append_bytes(&cursor->upper, upper);
+    return cursor;
+}
+
+static bool cursor_next(struct checkpoint_cursor *cursor, struct bytes *key, struct bytes *value) {
+    struct sim_checkpoint *checkpoint = cursor->checkpoint;
+    struct buffer found = {0};
+    bool any =
+        sim_store_checkpoint_next(checkpoint->store, checkpoint->directory, buffer_bytes(&cursor->key),
+                                  !cursor->positioned, buffer_bytes(&cursor->upper), &found, &cursor->value);
+    cursor->positioned = true;
+    if (any) {
+        buffer_free(&cursor->key);
+        cursor->key = found;
+        *key = buffer_bytes(&cursor->key);
+        *value = buffer_bytes(&cursor->value);
+    }
+    return any;
+}
+
+static void close_cursor(struct checkpoint_cursor *cursor) {
+    buffer_free(&cursor->upper);
+    buffer_free(&cursor->key);
+    buffer_free(&cursor->value);
+    free(cursor);
+}
+
+static void close_checkpoint(struct checkpoint *base) {
+    free(base);
+}
+
+static const struct checkpoint_operations checkpoint_operations = {
+    .get = checkpoint_get,
+    .open_cursor = open_cursor,
+    .next = cursor_next,
+    .close_cursor = close_cursor,
+    .close = close_checkpoint,
+};
+
+static struct checkpoint *open_checkpoint(void *context, const char *directory) {
+    struct node *node = context;
+    if (!sim_store_has_checkpoint(node->store, directory)) {
+        world_fail(node->world, "apply named the checkpoint %s, which is not there", directory);
+        return NULL;
+    }
+    struct sim_checkpoint *checkpoint = must_zalloc(sizeof *checkpoint);
+    checkpoint->head.operations = &checkpoint_operations;
+    checkpoint->store = node->store;
+    snprintf(checkpoint->directory, sizeof checkpoint->directory, "%s", directory);
+    node->world->counts.checkpoints++;
+    return &checkpoint->head;
+}
+
+static void remove_checkpoint(void *context, const char *directory) {
+    struct node *node = context;
+    (void)sim_store_remove_checkpoint(node->store, directory);
+}
+
+/* --- the daemon --- */
 
 static bool maint_start(struct daemon *daemon, char error[512]) {
     (void)error;
     struct node *node = daemon->node;
+    node->compactions = 0;
     daemon->maint =
         maint_role_new(NODE_MEMBER_DIRECTORY "/maint", random_next(&node->random), node->world->now_us);
     return true;
@@ -47,30 +136,33 @@ static void maint_tick(struct daemon *daemon) {
         (void)maint_role_request_checkpoint(daemon->maint, node->world->now_us);
 }
 
-static void done_body(void *context, uint64_t found) {
+static void done_body(void *context, uint64_t unused) {
     struct daemon *daemon = context;
-    maint_role_work_done(daemon->maint, found, daemon->node->world->now_us);
+    (void)unused;
+    maint_role_work_done(daemon->maint, daemon->node->world->now_us);
 }
 
-static void check(void *context, uint64_t incarnation) {
+static void work(void *context, uint64_t incarnation) {
     struct daemon *daemon = context;
     struct node *node = daemon->node;
     if (!daemon->process.alive || daemon->process.incarnation != incarnation)
         return;
-    const struct maint_work *work = &node->maint_work;
-    bool there = sim_store_remove_checkpoint(node->store, work->directory);
-    if (work->index != 0 && !there)
-        world_fail(node->world, "apply named the checkpoint %s, which is not there", work->directory);
-    node->world->counts.checkpoints += there;
-    process_run(&daemon->process, done_body, daemon, work->index);
+    struct checkpoint_files files = {.open = open_checkpoint, .remove = remove_checkpoint, .context = node};
+    maint_work_run(node->maint_work, &files);
+    process_run(&daemon->process, done_body, daemon, 0);
 }
 
 static void maint_end_round(struct daemon *daemon) {
     struct node *node = daemon->node;
     maint_role_end_round(daemon->maint, node->world->now_us);
-    if (!maint_role_take_work(daemon->maint, &node->maint_work) || daemon->process.zombie)
+    uint64_t compactions = maint_role_state(daemon->maint).compactions;
+    node->world->counts.compactions += compactions - node->compactions;
+    node->compactions = compactions;
+    struct maint_work *taken = maint_role_take_work(daemon->maint);
+    if (taken == NULL || daemon->process.zombie)
         return;
-    world_after(node->world, random_delay(&node->random, 1, CHECK_LONGEST_US), check, daemon,
+    node->maint_work = taken;
+    world_after(node->world, random_delay(&node->random, 1, WORK_LONGEST_US), work, daemon,
                 daemon->process.incarnation);
 }
 

@@ -26,6 +26,7 @@ struct node {
 struct checkpoint {
     struct checkpoint *next;
     char *directory;
+    uint64_t sequence;
 };
 
 struct sim_store {
@@ -384,7 +385,8 @@ static int sim_checkpoint(struct store *base, const char *directory, struct byte
     if (!process_boundary(store->owner) || random_chance(store->random, 1, 10))
         return -ENOSPC;
     struct checkpoint *checkpoint = must_alloc(sizeof *checkpoint);
-    *checkpoint = (struct checkpoint){.next = store->checkpoints, .directory = must_strdup(directory)};
+    *checkpoint = (struct checkpoint){
+        .next = store->checkpoints, .directory = must_strdup(directory), .sequence = store->sequence};
     store->checkpoints = checkpoint;
     struct node *node = visible_node(store, key, store->sequence);
     if (node != NULL)
@@ -475,6 +477,41 @@ struct sim_store *sim_store_new(struct world *world, struct random *random, stru
     store->owner = owner;
     store->head = node_new(bytes_of("", 0), bytes_of("", 0), 0, true, LEVELS);
     return store;
+}
+
+static const struct checkpoint *find_checkpoint(const struct sim_store *store, const char *directory) {
+    const struct checkpoint *checkpoint = store->checkpoints;
+    while (checkpoint != NULL && strcmp(checkpoint->directory, directory) != 0)
+        checkpoint = checkpoint->next;
+    return checkpoint;
+}
+
+bool sim_store_has_checkpoint(const struct sim_store *store, const char *directory) {
+    return find_checkpoint(store, directory) != NULL;
+}
+
+bool sim_store_checkpoint_get(struct sim_store *store, const char *directory, struct bytes key,
+                              struct buffer *value) {
+    const struct checkpoint *checkpoint = find_checkpoint(store, directory);
+    struct node *node = checkpoint == NULL ? NULL : visible_node(store, key, checkpoint->sequence);
+    if (node == NULL)
+        return false;
+    buffer_append_bytes(value, node->value);
+    return true;
+}
+
+bool sim_store_checkpoint_next(struct sim_store *store, const char *directory, struct bytes after,
+                               bool inclusive, struct bytes upper, struct buffer *key, struct buffer *value) {
+    const struct checkpoint *checkpoint = find_checkpoint(store, directory);
+    if (checkpoint == NULL)
+        return false;
+    struct store_iterator iterator = {.store = store, .sequence = checkpoint->sequence, .upper = upper};
+    if (!settle_forward(&iterator, seek_node(store, after, inclusive ? UINT64_MAX : 0, NULL)))
+        return false;
+    key->length = value->length = 0;
+    buffer_append_bytes(key, iterator.current->key);
+    buffer_append_bytes(value, iterator.current->value);
+    return true;
 }
 
 bool sim_store_remove_checkpoint(struct sim_store *store, const char *directory) {

@@ -21,7 +21,13 @@ struct store *sim_store_open(struct sim_store *store);
 /* The process is gone: back to a flushed state. Everything taken from the store must have been released. */
 void sim_store_crash(struct sim_store *store);
 
-/* Removes a checkpoint by its directory; false when there is none. */
+/* Checkpoints, by their directories. False: there is none; no such key; no further key below `upper`. */
+bool sim_store_has_checkpoint(const struct sim_store *store, const char *directory);
+bool sim_store_checkpoint_get(struct sim_store *store, const char *directory, struct bytes key,
+                              struct buffer *value);
+/* The first entry behind `after` (at it, if inclusive); replaces key and value. */
+bool sim_store_checkpoint_next(struct sim_store *store, const char *directory, struct bytes after,
+                               bool inclusive, struct bytes upper, struct buffer *key, struct buffer *value);
 bool sim_store_remove_checkpoint(struct sim_store *store, const char *directory);
 
 /* Planted bug: a flush may cut a batch in two. */

@@ -19,7 +19,7 @@ typedef void (*world_action)(void *context, uint64_t argument);
 struct world_counts {
     uint64_t events, kills, crashes, restarts, frames, frames_lost, frames_late, frames_twice;
     uint64_t operations, acknowledged, failed, unknown;
-    uint64_t parts, jobs, fetches, releases, checkpoints,
+    uint64_t parts, jobs, fetches, releases, checkpoints, compactions,
         disk_faults; /* paths that a run may or may not take */
     uint64_t watches, watch_responses, watch_events, watch_compacted, watch_fragments, watch_progress;
     uint64_t leases, renewals, expiries, lease_checkpoints;

@@ -45,13 +45,16 @@ static uint16_t execute_compaction(struct mvcc *mvcc, struct bytes body) {
     struct compaction_request request;
     if (!compaction_request_decode(body, &request))
         return STATUS_UNDECODABLE;
-    if (request.revision <= mvcc->compacted)
-        return STATUS_COMPACTED;
     if (request.revision > mvcc->revision)
         return STATUS_FUTURE_REVISION;
-    mvcc->compacted = request.revision;
-    mvcc_put_compacted(mvcc);
-    return STATUS_OK;
+    bool compacted = request.revision <= mvcc->compacted;
+    if (!compacted) {
+        mvcc->compacted = request.revision;
+        mvcc_put_compacted(mvcc);
+    }
+    if (request.physical)
+        mvcc->awaits = mvcc->compacted;
+    return compacted ? STATUS_COMPACTED : STATUS_OK;
 }
 
 static uint16_t execute_request(struct mvcc *mvcc, const struct internal_request *request) {
@@ -95,6 +98,7 @@ void mvcc_execute(struct mvcc *mvcc, uint64_t index, uint64_t term, uint16_t typ
     buffer_reset(&mvcc->result, RESULT_KEEP_BYTES);
     mvcc->changed = false;
     mvcc->next_sub = 0;
+    mvcc->awaits = -1;
     if (type == ENTRY_NORMAL)
         execute_normal(mvcc, data, outcome);
     else if (type == ENTRY_CONF_CHANGE && conf_state_apply(&mvcc->conf_state, data))
@@ -109,6 +113,7 @@ void mvcc_execute(struct mvcc *mvcc, uint64_t index, uint64_t term, uint16_t typ
     mvcc->term = term;
     mvcc->dirty = true;
     outcome->revision = mvcc->revision;
+    outcome->awaits = mvcc->awaits;
     if (outcome->status == STATUS_OK && mvcc->result.length > MVCC_ANSWER_LIMIT)
         outcome->status = STATUS_TOO_MANY_REQUESTS;
     if (outcome->status == STATUS_OK)

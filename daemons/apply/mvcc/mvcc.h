@@ -74,6 +74,7 @@ struct mvcc {
     /* The running entry. */
     bool changed;               /* it took the next revision */
     uint32_t next_sub;          /* of that revision */
+    int64_t awaits;             /* see struct outcome */
     uint64_t large_delete_keys; /* a DeleteRange or LeaseRevoke of more is written in parts */
     /* The next entry was interrupted by a crash between its parts: the log has records behind `revision`. */
     bool interrupted;
@@ -88,6 +89,7 @@ struct outcome {
     uint64_t id;       /* of the request; 0: nobody waits */
     uint16_t status;   /* enum status */
     int64_t revision;  /* for the response header */
+    int64_t awaits;    /* to be told when the log below it is dropped (compaction/); -1: at once */
     struct bytes body; /* response without header; borrowed until the next mvcc call */
 };
 

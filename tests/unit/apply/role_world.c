@@ -97,6 +97,10 @@ static void peer_record(void *context, struct bus_link *link, const struct bus_r
         assert_true(bus_get_progress(record, &world->peers[self->peer].progress));
     } else if (record->kind == BUS_APPLY_CHECKPOINT) {
         assert_true(bus_get_checkpoint(record, &world->peers[self->peer].checkpoint));
+    } else if (record->kind == BUS_APPLY_STATE) {
+        assert_true(bus_get_apply_state(record, &world->peers[self->peer].state));
+    } else if (record->kind == BUS_APPLY_PLANNED) {
+        assert_true(bus_get_plan(record, &world->peers[self->peer].planned));
     } else if (record->kind != BUS_APPLY_RESULT || record->id != 0) { /* 0: apply's first word, no result */
         struct heard *heard = hear(world, self->peer, record);
         assert_true(bus_get_result(record, &heard->result));

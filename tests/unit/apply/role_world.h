@@ -43,6 +43,8 @@ struct peer {
     struct bus_hello hello; /* of the role */
     struct bus_progress progress;
     struct bus_checkpoint checkpoint;
+    struct bus_apply_state state;
+    struct bus_plan planned;
     unsigned ups, downs;
 };
 
