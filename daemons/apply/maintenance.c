@@ -46,8 +46,8 @@ static void down(void *context, struct bus_link *link) {
 }
 
 static void take_checkpoint(struct maintenance *maintenance, const struct bus_checkpoint *request) {
-    struct apply_job *job = checkpoint_begin(&maintenance->checkpoints, maintenance->link,
-                                             maintenance->mvcc->store, request);
+    struct apply_job *job =
+        checkpoint_begin(&maintenance->checkpoints, maintenance->link, maintenance->mvcc->store, request);
     if (job != NULL)
         reads_queue_checkpoint(maintenance->reads, job);
 }

@@ -1,5 +1,6 @@
 /*
- * compaction_scan: computes from a checkpoint what a physical compaction has to do (common/compaction_plan.h).
+ * compaction_scan: computes from a checkpoint what a physical compaction has to do
+ * (common/compaction_plan.h).
  *
  * Happy path. One pass over the log above the compacted revision C gathers the links that lead below it.
  * Merged with what is kept already, they say what is to be kept in addition, and what can be forgotten. A

@@ -183,15 +183,14 @@ static struct apply_job *begin_copy(struct compaction *compaction) {
     struct bus_checkpoint request = {.id = compaction->id,
                                      .compact_revision = compaction->revision,
                                      .directory = buffer_bytes(&compaction->directory)};
-    struct apply_job *job = checkpoint_begin(compaction->checkpoints, compaction->link,
-                                             compaction->mvcc->store, &request);
+    struct apply_job *job =
+        checkpoint_begin(compaction->checkpoints, compaction->link, compaction->mvcc->store, &request);
     compaction->phase = job == NULL ? COMPACTION_IDLE : COMPACTION_COPYING;
     return job;
 }
 
 struct apply_job *compaction_advance(struct compaction *compaction) {
-    if (compaction->phase == COMPACTION_SPILLING &&
-        mvcc_snapshot_ready(compaction->mvcc, compaction->mark))
+    if (compaction->phase == COMPACTION_SPILLING && mvcc_snapshot_ready(compaction->mvcc, compaction->mark))
         return begin_copy(compaction);
     if (compaction->carried_out != compaction->reported)
         report(compaction, compaction->id, 0, false);

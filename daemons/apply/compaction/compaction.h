@@ -12,7 +12,8 @@
  *
  * Failure modes. Whatever breaks off (maint is gone, the plan is malformed, a record that it names is
  * nowhere) makes the plan void: nothing is dropped, what was kept in vain is found by the next plan. A crash
- * is the same. A request while one is under way replaces it, except while its checkpoint is being made: EBUSY.
+ * is the same. A request while one is under way replaces it, except while its checkpoint is being made:
+ * EBUSY.
  *
  * Pure; inside the daemon's combiner.
  */

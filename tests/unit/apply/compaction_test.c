@@ -299,8 +299,8 @@ static void test_bad_plans(void **state) {
     plan_clear(&plan);
 
     begin(3, &plan); /* of a record that never was */
-    plan.items[3] = (struct plan_item){
-        .kind = PLAN_KEEP, .at = {.main = 5, .sub = 99}, .key = plan.items[3].key};
+    plan.items[3] =
+        (struct plan_item){.kind = PLAN_KEEP, .at = {.main = 5, .sub = 99}, .key = plan.items[3].key};
     send_items(3, &plan, 0, plan.count, true);
     assert_void(3);
     plan_clear(&plan);
@@ -364,9 +364,13 @@ static void test_replaced(void **state) {
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_from_end_to_end), CASE(test_physical_results_wait), CASE(test_crash_before_the_checkpoint),
+        CASE(test_from_end_to_end),
+        CASE(test_physical_results_wait),
+        CASE(test_crash_before_the_checkpoint),
         CASE(test_crash_after_parts_of_the_plan),
-        CASE(test_bad_plans),       CASE(test_maint_goes_away),       CASE(test_replaced),
+        CASE(test_bad_plans),
+        CASE(test_maint_goes_away),
+        CASE(test_replaced),
     };
 #undef CASE
     log_init("test", "fatal");

@@ -45,8 +45,10 @@ static void fill(struct fake_checkpoint *fake) {
         uint8_t name[2] = {(uint8_t)(i >> 8), (uint8_t)i};
         bool gone = i % 3 == 0;
         struct record older = {.create = 2 + i, .version = 1, .modified = {.main = 2 + i}, .tombstone = gone};
-        struct record newer = {
-            .create = 2 + i, .version = 2, .modified = {.main = COMPACTED + 1 + i}, .previous = {.main = 2 + i}};
+        struct record newer = {.create = 2 + i,
+                               .version = 2,
+                               .modified = {.main = COMPACTED + 1 + i},
+                               .previous = {.main = 2 + i}};
         fake_put_log(fake, false, bytes_of(name, 2), &older);
         if (!gone)
             fake_put_log(fake, false, bytes_of(name, 2), &newer);
@@ -81,8 +83,7 @@ static void make_checkpoint(void) {
 }
 
 static struct maint_work plan_work(uint64_t index) {
-    struct maint_work work = {
-        .kind = WORK_PLAN, .index = index, .physical = -1, .compacted = COMPACTED};
+    struct maint_work work = {.kind = WORK_PLAN, .index = index, .physical = -1, .compacted = COMPACTED};
     snprintf(work.directory, sizeof work.directory, "%s", copy);
     return work;
 }

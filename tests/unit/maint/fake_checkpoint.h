@@ -52,8 +52,7 @@ static inline void fake_put(struct fake_checkpoint *fake, struct bytes key, stru
         memmove(&fake->pairs[at + 1], &fake->pairs[at], (fake->count - at) * sizeof *fake->pairs);
         fake->count++;
     }
-    fake->pairs[at] =
-        (struct fake_pair){arena_copy(&fake->arena, key), arena_copy(&fake->arena, value)};
+    fake->pairs[at] = (struct fake_pair){arena_copy(&fake->arena, key), arena_copy(&fake->arena, value)};
 }
 
 static inline void fake_put_index(struct fake_checkpoint *fake, uint64_t index) {
