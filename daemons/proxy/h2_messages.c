@@ -160,6 +160,11 @@ void h2_forget_drained(struct rpc_stream *stream) {
     stream->drained = false;
 }
 
+void rpc_resume_later(struct rpc_stream *stream) {
+    h2_stream_drained(stream);
+    client_touch(stream->connection->owner);
+}
+
 /* Not from within HTTP/2's taking: a service may have more to say at once. */
 void h2_tell_drained(struct h2_connection *connection) {
     struct rpc_stream *at = NULL;

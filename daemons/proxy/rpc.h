@@ -37,7 +37,7 @@ struct rpc_stream_service {
     void (*message)(struct rpc_stream *stream, struct bytes message);
     /* The client will send nothing more. */
     void (*half_closed)(struct rpc_stream *stream);
-    /* The backlog fell below RPC_BACKLOG_LOW. */
+    /* The backlog fell below RPC_BACKLOG_LOW; or rpc_resume_later(). */
     void (*drained)(struct rpc_stream *stream);
     /* The RPC is over, whoever ended it. Once for each open(). */
     void (*close)(struct rpc_stream *stream);
@@ -147,6 +147,8 @@ void rpc_fail(struct rpc_stream *stream, const struct grpc_failure *failure);
 void rpc_hold(struct rpc_stream *stream);
 /* May hand over messages before it returns. */
 void rpc_resume(struct rpc_stream *stream);
+/* Where that may not be: drained() is called soon, from outside of everything. */
+void rpc_resume_later(struct rpc_stream *stream);
 /* Closes the service's side and ends the RPC. From outside the service, or as the last thing it does. */
 void rpc_break_off(struct rpc_stream *stream, uint16_t status);
 void rpc_break_off_undecodable(struct rpc_stream *stream);

@@ -2,14 +2,14 @@
  * watch_service: etcdserverpb.Watch/Watch: a gRPC stream in front of watch/watch.h, which builds its
  * responses right in the stream's buffer.
  *
- * How far a slow client falls behind in events is the hub's affair. Answers to requests have no such bound
- * there: a client that sends requests and takes no answers is not read from.
+ * How far a slow client falls behind in events is the hub's affair. Here: a client that sends requests faster
+ * than apply answers them, or takes no answers, is not read from meanwhile.
  */
 #include "proxy/server.h"
 #include "proxy/services.h"
 #include "proxy/watch/watch.h"
 
-enum { UNANSWERED_BYTES = 4 << 20 };
+enum { UNANSWERED_BYTES = 1 << 20 };
 
 _Static_assert((int)WATCH_BACKLOG_LOW == (int)RPC_BACKLOG_LOW, "drained means the same on both sides");
 
@@ -29,17 +29,25 @@ static void end(void *context, uint16_t status) {
     rpc_end(context, status);
 }
 
+static void room(void *context) {
+    rpc_resume_later(context);
+}
+
 static void open_watch(struct rpc_stream *stream) {
     const struct watch_client client = {
-        .begin = begin, .commit = commit, .backlog = backlog, .end = end, .context = stream};
+        .begin = begin, .commit = commit, .backlog = backlog, .end = end, .room = room, .context = stream};
     const struct watch_options options = {.needs_leader = stream->needs_leader};
     stream->state = watch_open(stream->server->role, &client, &options);
+}
+
+static bool may_go_on(const struct rpc_stream *stream) {
+    return !watch_full(stream->state) && rpc_backlog(stream) < UNANSWERED_BYTES;
 }
 
 static void take_message(struct rpc_stream *stream, struct bytes message) {
     if (!watch_receive(stream->state, message))
         rpc_break_off_undecodable(stream);
-    else if (rpc_backlog(stream) >= UNANSWERED_BYTES)
+    else if (!may_go_on(stream))
         rpc_hold(stream);
 }
 
@@ -50,7 +58,7 @@ static void take_half_close(struct rpc_stream *stream) {
 
 static void take_drained(struct rpc_stream *stream) {
     watch_drained(stream->state);
-    if (stream->held)
+    if (stream->held && may_go_on(stream))
         rpc_resume(stream);
 }
 

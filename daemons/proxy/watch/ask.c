@@ -15,6 +15,7 @@
 enum {
     WATCHERS_MOST = 100000,  /* of all clients; more are refused */
     ASKS_MOST = 200000,      /* waiting for apply; beyond, a stream that asks ends */
+    STREAM_ASKS_MANY = 2000, /* of one stream: it is full until there are half as many */
     PROGRESS_ASKS_MOST = 16, /* requests of a stream that may wait when it asks for progress */
 };
 
@@ -216,9 +217,17 @@ void ask_answered(struct watch_hub *hub, const struct bus_watch_answer *answer) 
         bus_link_reset(hub->role->apply, "watch answers are out of order");
         return;
     }
-    if (!ask->stream->ended)
+    struct watch_stream *stream = ask->stream;
+    if (!stream->ended)
         act(hub, ask, answer);
+    bool room = !stream->ended && stream->asks == STREAM_ASKS_MANY / 2 && stream->client.room != NULL;
     drop_first(hub);
+    if (room)
+        stream->client.room(stream->client.context);
+}
+
+bool watch_full(const struct watch_stream *stream) {
+    return stream->asks >= STREAM_ASKS_MANY;
 }
 
 void ask_free_all(struct watch_hub *hub) {

@@ -37,6 +37,8 @@ struct watch_client {
     size_t (*backlog)(void *context);
     /* Ends the RPC with an enum status. The stream is dead; its owner still closes it. */
     void (*end)(void *context, uint16_t status);
+    /* watch_full() no longer. May be NULL. */
+    void (*room)(void *context);
     void *context;
 };
 
@@ -51,6 +53,8 @@ struct watch_stream *watch_open(struct proxy_role *role, const struct watch_clie
                                 const struct watch_options *options);
 /* A WatchRequest. False: it does not decode. */
 bool watch_receive(struct watch_stream *stream, struct bytes message);
+/* Very many of its requests wait for apply: its owner should not hand over more until it hears of room. */
+bool watch_full(const struct watch_stream *stream);
 /*
  * The client took so much of its backlog that it is below WATCH_BACKLOG_LOW, having been above: watchers that
  * stopped may go on. (Watchers that had to stop earlier, because all clients together lag, find out by time.)

@@ -322,32 +322,72 @@ static void always_behind(void **state) {
     assert_true(served->response.capacity <= RPC_BUFFER_KEEP);
 }
 
-/* Many creates in one go by a client that takes no answer: it is not read from any further. */
-static void creates_without_taking_answers(void **state) {
-    (void)state;
-    enum { COUNT = 200 };
-    struct h2_client *client = bench_client(&bench, 0);
-    struct heard_stream *stream = watch_all(client);
-    set_window(client, 0);
-    for (unsigned i = 0; i < 80; i++)
-        change(60000);
-    const struct rpc_stream *served = client->server_side->h2->all;
+static void send_creates(struct h2_client *client, struct heard_stream *stream, unsigned count,
+                         const char *range_end) {
     requests.length = 0;
-    for (unsigned i = 0; i < COUNT; i++)
-        add_create("b", "");
+    for (unsigned i = 0; i < count; i++)
+        add_create("b", range_end);
     client_send(client, stream, buffer_bytes(&requests));
     bench_settle(&bench);
-    if (rpc_backlog(served) >= 4 << 20) {
-        assert_true(served->held);
-        assert_true(client->server_side->h2->request_bytes > 0);
-    }
-    set_window(client, 1 << 30);
-    for (unsigned i = 0; i < COUNT; i++) {
-        answer_asks(&bench.node, revision, -1);
+}
+
+/* Answers what was asked until nothing is asked any more; the most that was asked at once. */
+static size_t answer_creates(void) {
+    size_t most = 0;
+    while (bench.node.apply.record_count > 0) {
+        size_t count = bench.node.apply.record_count;
+        most = count > most ? count : most;
+        bench.node.apply.record_count = 0;
+        for (size_t i = 0; i < count; i++) {
+            struct fake_record *record = &bench.node.apply.records[i];
+            if (record->kind == BUS_PROXY_WATCH)
+                bus_put_watch_answer(
+                    bench.node.apply.far,
+                    &(struct bus_watch_answer){.id = record->id, .revision = revision, .compacted = -1});
+            buffer_free(&record->body);
+        }
         bench_settle(&bench);
+        bench_settle(&bench); /* what was asked at the end of a round */
     }
+    return most;
+}
+
+/* More creates in one go than apply answers: the rest waits in the stream's window. */
+static void creates_faster_than_apply(void **state) {
+    (void)state;
+    enum { COUNT = 10000, IN_FLIGHT = 2000 };
+    struct h2_client *client = bench_client(&bench, 0);
+    struct heard_stream *stream = watch_all(client);
+    fake_forget(&bench.node.apply);
+    send_creates(client, stream, COUNT, "");
+    const struct rpc_stream *served = client->server_side->h2->all;
+    assert_true(served->held);
+    assert_in_range(client->server_side->h2->request_bytes, 1, H2_STREAM_WINDOW);
+    put_is_served(client);
+    assert_in_range(answer_creates(), IN_FLIGHT, IN_FLIGHT + 1); /* and a record of ranges */
     assert_int_equal(heard(stream).created, COUNT + 1);
-    assert_int_equal(heard(stream).events, 80);
+    assert_false(served->held);
+    assert_int_equal(client->server_side->h2->request_bytes, 0);
+    change(5);
+    assert_int_equal(heard(stream).events, 1);
+}
+
+/* A client that asks and takes no answer is not read from; when it takes them, all is answered. */
+static void creates_without_taking_answers(void **state) {
+    (void)state;
+    enum { COUNT = 30000 };
+    struct h2_client *client = bench_client(&bench, 0);
+    struct heard_stream *stream = watch_all(client);
+    fake_forget(&bench.node.apply);
+    set_window(client, 0);
+    send_creates(client, stream, COUNT, "a"); /* an empty range: a refusal */
+    answer_creates();
+    const struct rpc_stream *served = client->server_side->h2->all;
+    assert_true(served->held);
+    assert_in_range(rpc_backlog(served), 1 << 20, (1 << 20) + 400000);
+    set_window(client, 1 << 30);
+    answer_creates();
+    assert_int_equal(heard(stream).created, COUNT + 1);
     assert_int_equal(client->server_side->h2->request_bytes, 0);
 }
 
@@ -403,6 +443,7 @@ int main(void) {
         TEST(compressed_both_ways),
         TEST(unread_watches_keep_nobody_waiting),
         TEST(always_behind),
+        TEST(creates_faster_than_apply),
         TEST(creates_without_taking_answers),
         TEST(mutated_streams),
     };
