@@ -13,7 +13,7 @@ static bool stop(struct wire_reader *reader) {
     return false;
 }
 
-static bool read_varint(struct wire_reader *reader, uint64_t *value) {
+static bool read_long_varint(struct wire_reader *reader, uint64_t *value) {
     uint64_t result = 0;
     for (unsigned shift = 0; shift < 70 && reader->cursor < reader->end; shift += 7) {
         uint8_t byte = *reader->cursor++;
@@ -26,6 +26,15 @@ static bool read_varint(struct wire_reader *reader, uint64_t *value) {
         }
     }
     return false;
+}
+
+/* Nearly every tag and most lengths are one byte long. */
+static inline bool read_varint(struct wire_reader *reader, uint64_t *value) {
+    if (reader->cursor < reader->end && *reader->cursor < 0x80) {
+        *value = *reader->cursor++;
+        return true;
+    }
+    return read_long_varint(reader, value);
 }
 
 static bool read_fixed(struct wire_reader *reader, size_t size, uint64_t *value) {
