@@ -160,7 +160,7 @@ class Watchers:
         """Only where the reference's answer is that of later releases: everything up to date, nothing in the future."""
         stream = self.random.choice(self.streams)
         mine = [watch for watch in self.watches if watch.stream is stream]
-        if not mine or any(watch.doomed or watch.start > self.now + 1 for watch in mine):
+        if not mine or any(watch.doomed or watch.request["start_revision"] > self.now for watch in mine):
             return
         self.settle(mine, self.now)
         stream.request_progress()

@@ -85,6 +85,8 @@ static void learn(struct subscription *subscription, const struct watch_told *to
         else
             next = (int64_t)told->revision;
         break;
+    case NOTE_FREED:
+        break;
     }
     if (next > wish->start)
         wish->start = next;
@@ -100,7 +102,7 @@ static bool knows_it_lives(const struct subscription *subscription) {
 }
 
 static bool knows_it_ended(const struct subscription *subscription) {
-    return subscription->state == SUBSCRIPTION_ENDED &&
+    return (subscription->state == SUBSCRIPTION_ENDED || subscription->compacted) &&
            subscription->notes[subscription->count - 1].commit <= subscription->session->taken;
 }
 
@@ -328,7 +330,7 @@ static void cancel_body(void *context, uint64_t argument) {
         return;
     }
     const struct subscription *chosen = session->subscriptions[random_below(random, session->count)];
-    if (chosen->state == SUBSCRIPTION_LIVE)
+    if (chosen->state == SUBSCRIPTION_LIVE || chosen->state == SUBSCRIPTION_HELD)
         watch_session_cancel(session, chosen->id);
 }
 
@@ -437,18 +439,45 @@ void subscribers_stop(struct subscribers *subscribers) {
     }
 }
 
+static bool has_watches(const struct watch_session *session) {
+    for (size_t i = 0; i < session->count; i++) {
+        enum subscription_state state = session->subscriptions[i]->state;
+        if (state == SUBSCRIPTION_ASKED || state == SUBSCRIPTION_LIVE || state == SUBSCRIPTION_HELD)
+            return true;
+    }
+    return false;
+}
+
+/* Progress waits for watches that start in the future. */
+static void finish_body(void *context, uint64_t argument) {
+    struct subscriber *subscriber = context;
+    struct watch_session *session = subscriber->session;
+    int64_t present = (int64_t)subscriber->subscribers->seen;
+    for (size_t i = 0; i < session->count; i++) {
+        const struct subscription *subscription = session->subscriptions[i];
+        if (subscription->state == SUBSCRIPTION_LIVE && subscription->start > present + 1)
+            watch_session_cancel(session, subscription->id);
+    }
+    if (has_watches(session))
+        progress_body(context, argument);
+}
+
 void subscribers_ask_progress(struct subscribers *subscribers) {
     for (unsigned i = 0; i < subscribers->count; i++) {
         if (is_open(&subscribers->list[i]))
-            in_proxy(&subscribers->list[i], progress_body, &subscribers->list[i]);
+            in_proxy(&subscribers->list[i], finish_body, &subscribers->list[i]);
     }
+}
+
+static bool awaits_progress(const struct watch_session *session) {
+    return watch_session_awaits_progress(session) && has_watches(session);
 }
 
 bool subscribers_busy(const struct subscribers *subscribers) {
     for (unsigned i = 0; i < subscribers->count; i++) {
         const struct watch_session *session = subscribers->list[i].session;
         if (!is_open(&subscribers->list[i]) || session->answered < session->count ||
-            watch_session_awaits_progress(session) || session->taken < session->commits)
+            awaits_progress(session) || session->taken < session->commits)
             return true;
     }
     return false;

@@ -174,14 +174,6 @@ static void take_refusal(struct subscription *subscription, const struct watch_r
     add_note(subscription, NOTE_CANCELED, 0);
 }
 
-/* Who had the id may have been canceled as compacted since the request. */
-static void allow_id_set_free(const struct watch_session *session, struct subscription *subscription) {
-    if (subscription->refusal != duplicate_id || find(session, subscription->wanted) != NULL)
-        return;
-    subscription->refusal = NULL;
-    subscription->id = subscription->wanted;
-}
-
 static struct subscription *take_created(struct watch_session *session,
                                          const struct watch_response *response) {
     if (session->answered == session->count) {
@@ -190,7 +182,6 @@ static struct subscription *take_created(struct watch_session *session,
         return NULL;
     }
     struct subscription *subscription = session->subscriptions[session->answered++];
-    allow_id_set_free(session, subscription);
     if (subscription->refusal != NULL) {
         take_refusal(subscription, response);
         return subscription;
@@ -216,8 +207,16 @@ static void take_canceled(struct subscription *subscription, const struct watch_
     if (response->compacted != 0 && response->revision != 0)
         world_fail(subscription->session->world, "%s: canceled as compacted, with a revision in the header",
                    subscription_text(subscription));
-    subscription->state = SUBSCRIPTION_ENDED;
-    add_note(subscription, NOTE_CANCELED, response->compacted);
+    if (subscription->compacted && response->compacted != 0)
+        world_fail(subscription->session->world, "%s: canceled as compacted twice",
+                   subscription_text(subscription));
+    if (response->compacted == 0)
+        subscription->state = SUBSCRIPTION_ENDED;
+    else if (!asked_for)
+        subscription->state = SUBSCRIPTION_HELD;
+    if (!subscription->compacted)
+        add_note(subscription, NOTE_CANCELED, response->compacted);
+    subscription->compacted = response->compacted != 0;
     subscription->session->world->counts.watch_compacted += response->compacted != 0;
 }
 
@@ -289,7 +288,8 @@ static void take_progress(struct watch_session *session, struct subscription *su
     session->world->counts.watch_progress++;
     for (size_t i = 0; i < session->answered; i++) {
         subscription = session->subscriptions[i];
-        if (subscription->state == SUBSCRIPTION_LIVE || subscription->state == SUBSCRIPTION_LEAVING)
+        if (!subscription->compacted &&
+            (subscription->state == SUBSCRIPTION_LIVE || subscription->state == SUBSCRIPTION_LEAVING))
             add_note(subscription, NOTE_PROGRESS, response->revision);
     }
 }
@@ -320,8 +320,11 @@ static void take_response(struct watch_session *session, struct bytes message) {
     } else if ((told.subscription = find(session, response.id)) == NULL) {
         world_fail(session->world, "stream %u: a response for watch %" PRId64 ", which is not there",
                    session->number, response.id);
+    } else if (told.subscription->compacted && !response.canceled) {
+        world_fail(session->world, "%s: goes on after it was canceled as compacted",
+                   subscription_text(told.subscription));
     } else if (response.canceled) {
-        told.kind = NOTE_CANCELED;
+        told.kind = told.subscription->compacted ? NOTE_FREED : NOTE_CANCELED;
         told.revision = response.compacted;
         take_canceled(told.subscription, &response);
     } else if (response.events > 0) {
@@ -430,7 +433,8 @@ static void expect(struct watch_session *session, struct subscription *subscript
     }
     for (size_t i = 0; id != 0 && i < session->count; i++) {
         const struct subscription *other = session->subscriptions[i];
-        bool holds_it = other->state == SUBSCRIPTION_ASKED || other->state == SUBSCRIPTION_LIVE;
+        bool holds_it = other->state == SUBSCRIPTION_ASKED || other->state == SUBSCRIPTION_LIVE ||
+                        other->state == SUBSCRIPTION_HELD;
         if (other->id == id && holds_it)
             subscription->refusal = duplicate_id;
     }

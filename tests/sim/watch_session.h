@@ -26,6 +26,7 @@ enum watch_note_kind {
     NOTE_EVENT,    /* revision: its own */
     NOTE_PROGRESS, /* everything up to this revision has been said */
     NOTE_CANCELED, /* revision: the compacted one; 0: another reason */
+    NOTE_FREED,    /* the id of one that was canceled as compacted is free again; never among the notes */
 };
 
 /* Something that was said of one subscription. */
@@ -50,7 +51,13 @@ struct watch_wish {
     struct subscription *first, **last;
 };
 
-enum subscription_state { SUBSCRIPTION_ASKED, SUBSCRIPTION_LIVE, SUBSCRIPTION_LEAVING, SUBSCRIPTION_ENDED };
+enum subscription_state {
+    SUBSCRIPTION_ASKED,
+    SUBSCRIPTION_LIVE,
+    SUBSCRIPTION_HELD,    /* canceled as compacted; the id is taken until the client cancels as well */
+    SUBSCRIPTION_LEAVING, /* the client has canceled */
+    SUBSCRIPTION_ENDED,
+};
 
 /* A watcher's stay in one session. */
 struct subscription {
@@ -64,6 +71,7 @@ struct subscription {
     const char *refusal; /* it has to be refused, with this reason; NULL: it has not */
     uint64_t revision;   /* of the last event */
     bool group_open;     /* the last response was a fragment, and not the last one */
+    bool compacted;      /* canceled as such: nothing more may be said of it but that its id is free */
     struct history_mark before;
     struct watch_note *notes;
     size_t count, capacity;

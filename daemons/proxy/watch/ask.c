@@ -144,7 +144,10 @@ static int64_t unused_id(struct watch_stream *stream) {
 static void start(struct watcher *watcher, int64_t start_revision, const struct bus_watch_answer *answer) {
     struct watch_stream *stream = watcher->stream;
     watcher->covered = answer->revision + 1;
+    watcher->start = start_revision;
     watcher->next = start_revision == 0 ? answer->revision + 1 : start_revision;
+    if (start_revision > stream->latest_start)
+        stream->latest_start = start_revision;
     stream_add(stream, watcher);
     if (watcher->notify)
         progress_notify(stream);

@@ -27,12 +27,14 @@ enum watcher_state {
     WATCHER_BEHIND,   /* waits to be fed from the ring or from history */
     WATCHER_SCANNING, /* member of a scan's lane */
     WATCHER_STOPPED,  /* waits for its client */
+    WATCHER_ENDED,    /* its history was compacted; its id is taken until the client cancels it, as in etcd */
 };
 
 struct watcher {
     struct watch_stream *stream;
-    struct interest *interest;
+    struct interest *interest; /* NULL: ENDED */
     int64_t id;
+    int64_t start; /* the revision the client wants to start from; 0: the present */
     int64_t next;
     int64_t covered; /* from here on the event stream has everything for it, unless it had a gap */
     struct watcher *queue_next, *queue_previous;
@@ -58,9 +60,10 @@ struct watch_stream {
     struct watch_client client;
     struct watch_options options;
     struct watch_stream *next, *previous; /* all of the hub */
-    struct watcher **watchers;            /* created and not canceled, by id */
+    struct watcher **watchers;            /* created and not canceled by the client, by id */
     size_t count, capacity;
     int64_t next_id;
+    int64_t latest_start; /* no watcher starts later */
     size_t asks;          /* its requests in the hub's queue: the stream's memory outlives them */
     size_t progress_asks; /* of them, for progress */
     size_t unsynced;      /* watchers that are not SYNCED */
@@ -145,7 +148,7 @@ void watcher_join(struct watcher *watcher, unsigned lane, enum watcher_state sta
 void watcher_rest(struct watcher *watcher, enum watcher_state state);
 void watcher_free(struct watcher *watcher);
 bool watcher_wants(const struct watcher *watcher, const struct event *event);
-/* It ends: its next revision is gone. */
+/* Its next revision is gone: it is ENDED. */
 void watcher_compacted(struct watcher *watcher, int64_t compacted);
 /*
  * Gives it what it has not been given of these events, or as much as its client's backlog allows: then it is
@@ -217,7 +220,9 @@ void ask_answered(struct watch_hub *hub, const struct bus_watch_answer *answer);
 void ask_free_all(struct watch_hub *hub);
 
 /* --- progress.c --- */
-/* Once all of the stream's watchers are SYNCED. What the round has brought must have gone out. */
+/* Once all of the stream's watchers are SYNCED, and there are some. What the round has brought must have gone
+ * out.
+ */
 void progress_send_when_synced(struct watch_stream *stream);
 void progress_forget(struct watch_stream *stream);
 void progress_deferred(struct watch_hub *hub);

@@ -1,7 +1,8 @@
 /*
  * progress: empty responses that say how far a client has been given everything: on request for all watchers
  * of a stream, and by themselves for each that wants it and has been quiet. They go out when what the round
- * brought has, and only to who is SYNCED, so that nothing at or below their revision can follow.
+ * brought has, and only to who is SYNCED, so that nothing at or below their revision can follow. A request is
+ * answered when there is a watcher, and all are SYNCED and have begun; it waits until then.
  */
 #include "proxy/watch/hub_state.h"
 
@@ -9,8 +10,21 @@ enum { LEAST_INTERVAL_US = 100000 };
 
 /* --- on request --- */
 
+/*
+ * A watcher that starts in the future must not hear of revisions before it: its client would take progress
+ * for the place to go on from. Behind the present is no such future: all before its start is over.
+ */
+static bool awaits_the_future(const struct watch_hub *hub, int64_t start) {
+    return start > hub->position + 1;
+}
+
+static bool can_be_told(const struct watch_stream *stream) {
+    return stream->count > 0 && stream->unsynced == 0 &&
+           !awaits_the_future(stream->hub, stream->latest_start);
+}
+
 void progress_send_when_synced(struct watch_stream *stream) {
-    if (stream->unsynced == 0) {
+    if (can_be_told(stream)) {
         response_send(stream, &(struct response){.revision = stream->hub->position, .watch_id = -1});
     } else if (!stream->progress_wanted) {
         stream->progress_wanted = true;
@@ -33,7 +47,7 @@ void progress_deferred(struct watch_hub *hub) {
     struct watch_stream *next = NULL;
     for (struct watch_stream *at = hub->progress; at != NULL; at = next) {
         next = at->progress_next;
-        if (at->unsynced > 0)
+        if (!can_be_told(at))
             continue;
         progress_forget(at);
         progress_send_when_synced(at);
@@ -64,7 +78,8 @@ static void notify(struct watch_stream *stream) {
         struct watcher *watcher = stream->watchers[i];
         if (!watcher->notify)
             continue;
-        if (watcher->quiet && watcher->state == WATCHER_SYNCED && flow_admits(stream, 0))
+        if (watcher->quiet && watcher->state == WATCHER_SYNCED &&
+            !awaits_the_future(stream->hub, watcher->start) && flow_admits(stream, 0))
             response_send(stream,
                           &(struct response){.revision = stream->hub->position, .watch_id = watcher->id});
         watcher->quiet = true;

@@ -44,12 +44,23 @@ void stream_add(struct watch_stream *stream, struct watcher *watcher) {
     stream->count++;
 }
 
+static int64_t latest_start(const struct watch_stream *stream) {
+    int64_t latest = 0;
+    for (size_t i = 0; i < stream->count; i++) {
+        if (stream->watchers[i]->start > latest)
+            latest = stream->watchers[i]->start;
+    }
+    return latest;
+}
+
 void stream_remove(struct watch_stream *stream, const struct watcher *watcher) {
     size_t place = place_of(stream, watcher->id);
     stream->count--;
     stream->notified -= watcher->notify;
     memmove((void *)&stream->watchers[place], (const void *)&stream->watchers[place + 1],
             (stream->count - place) * sizeof(struct watcher *));
+    if (watcher->start > stream->hub->position && watcher->start == stream->latest_start)
+        stream->latest_start = latest_start(stream);
 }
 
 /* --- the stream --- */

@@ -7,7 +7,7 @@
 static void count(const struct watcher *watcher, int one) {
     struct watch_stream *stream = watcher->stream;
     struct watch_hub *hub = stream->hub;
-    if (watcher->state == WATCHER_SYNCED)
+    if (watcher->state == WATCHER_SYNCED || watcher->state == WATCHER_ENDED)
         return;
     stream->unsynced += (size_t)one;
     if (watcher->state == WATCHER_ASKING)
@@ -61,22 +61,31 @@ void watcher_rest(struct watcher *watcher, enum watcher_state state) {
     set_state(watcher, state);
 }
 
-void watcher_free(struct watcher *watcher) {
+/* It gets nothing more. */
+static void end(struct watcher *watcher) {
     struct watch_hub *hub = watcher->stream->hub;
-    watcher_rest(watcher, WATCHER_SYNCED); /* counts as such: nobody waits for it */
+    watcher_rest(watcher, WATCHER_ENDED);
+    if (watcher->interest == NULL)
+        return;
     if (watcher->interest->watchers == 1)
         batch_forget(&hub->batch, watcher->interest);
     hub->released += interest_release(&hub->index, watcher->interest, watcher->previous);
-    hub->watcher_count--;
+    watcher->interest = NULL;
+}
+
+void watcher_free(struct watcher *watcher) {
+    end(watcher);
+    watcher->stream->hub->watcher_count--;
     free(watcher);
 }
 
 void watcher_compacted(struct watcher *watcher, int64_t compacted) {
     struct watch_stream *stream = watcher->stream;
-    struct response response = {.watch_id = watcher->id, .canceled = true, .compact_revision = compacted};
-    stream_remove(stream, watcher);
-    watcher_free(watcher);
-    response_send(stream, &response);
+    end(watcher);
+    stream->notified -= watcher->notify;
+    watcher->notify = false;
+    response_send(
+        stream, &(struct response){.watch_id = watcher->id, .canceled = true, .compact_revision = compacted});
 }
 
 bool watcher_wants(const struct watcher *watcher, const struct event *event) {
@@ -89,7 +98,11 @@ bool watcher_wants(const struct watcher *watcher, const struct event *event) {
  * client asked for fragments or more than HELD_MOST bytes are coming (`more`): that is beyond what this
  * daemon would keep for a single response, whatever the client wants.
  */
-enum { PIECE_BYTES = 256 << 10, FRAGMENT_OVERHEAD = 512 << 10 };
+enum {
+    PIECE_BYTES = 256 << 10,
+    FRAGMENT_OVERHEAD = 512 << 10,
+    RESPONSE_HEAD = 64, /* what stands before the events takes at most so many bytes */
+};
 
 /* As many events from `first` on as make a fragment below the limit, but one at least. */
 static size_t fragment_end(const struct encoded *events, size_t first, size_t end, size_t limit) {
@@ -113,7 +126,7 @@ static void send_events(struct watcher *watcher, const struct encoded *events, s
 
 static void send_piece(struct watcher *watcher, const struct encoded *events, size_t first, size_t end,
                        bool more) {
-    size_t limit = watcher->stream->hub->role->config.max_request_bytes + FRAGMENT_OVERHEAD;
+    size_t limit = watcher->stream->hub->role->config.max_request_bytes + FRAGMENT_OVERHEAD - RESPONSE_HEAD;
     if (watcher->fragment || watcher->within || more) {
         size_t next = 0;
         for (; (next = fragment_end(events, first, end, limit)) < end; first = next)

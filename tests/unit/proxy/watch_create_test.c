@@ -276,6 +276,69 @@ static void compacted_start_is_created_then_canceled(void **state) {
     fake_node_close(&node);
 }
 
+/* Until the client cancels it, which is answered once. */
+static void the_id_of_a_compacted_watch_stays_taken(void **state) {
+    (void)state;
+    struct watching client;
+    watch_bench_open(&node);
+    watching_open(&node, &client, false);
+    watching_create(&client,
+                    &(struct create){.key = "a", .start_revision = 4, .watch_id = 7, .notify = true});
+    watching_create(&client, &(struct create){.key = "a", .watch_id = 7});
+    watching_create(&client, &(struct create){.key = "a"});
+    answer_asks(&node, 9, 5);
+    assert_int_equal(client.count, 4);
+    assert_int_equal(client.responses[1].compact_revision, 5);
+    assert_true(client.responses[2].created && client.responses[2].canceled);
+    assert_int_equal(client.responses[2].watch_id, -1);
+    publish_put(&node, 10, "a");
+    assert_int_equal(client.count, 5); /* the third watch's */
+    watching_cancel(&client, 7);
+    watching_cancel(&client, 7);
+    fake_node_settle(&node);
+    assert_int_equal(client.count, 6);
+    assert_true(watching_last(&client)->canceled && watching_last(&client)->compact_revision == 0);
+    assert_int_equal(watching_last(&client)->revision, 10);
+    watching_create(&client, &(struct create){.key = "a", .watch_id = 7});
+    answer_asks(&node, 10, 5);
+    assert_true(watching_last(&client)->created && !watching_last(&client)->canceled);
+    watching_close(&client);
+    fake_node_close(&node);
+}
+
+/* Not before there are watches, and not while one of them starts in the future. */
+static void progress_is_of_watches_that_have_begun(void **state) {
+    (void)state;
+    struct watching client;
+    watch_bench_open(&node);
+    watching_open(&node, &client, false);
+    watching_ask_progress(&client);
+    answer_asks(&node, 1, -1);
+    assert_int_equal(client.count, 0);
+    watching_create(&client, &(struct create){.key = "a"});
+    watching_create(&client, &(struct create){.key = "b", .start_revision = 4});
+    answer_asks(&node, 1, -1);
+    publish_put(&node, 2, "c");
+    assert_int_equal(client.count, 2);
+    publish_put(&node, 3, "c");
+    assert_int_equal(client.count, 3);
+    assert_int_equal(watching_last(&client)->watch_id, -1);
+    assert_int_equal(watching_last(&client)->revision, 3);
+    watching_create(&client, &(struct create){.key = "b", .start_revision = 100});
+    watching_ask_progress(&client);
+    answer_asks(&node, 3, -1);
+    publish_put(&node, 4, "c");
+    assert_int_equal(client.count, 4);
+    watching_cancel(&client, 2); /* and what was waited for is no more */
+    fake_node_settle(&node);
+    publish_put(&node, 5, "c");
+    assert_int_equal(client.count, 6);
+    assert_true(client.responses[4].canceled);
+    assert_int_equal(watching_last(&client)->watch_id, -1);
+    watching_close(&client);
+    fake_node_close(&node);
+}
+
 /* Created, events and progress keep the order in which apply has put them. */
 static void progress_comes_behind_events_and_creates(void **state) {
     (void)state;
@@ -520,6 +583,8 @@ int main(void) {
         cmocka_unit_test(filters_and_previous_are_each_watchers_own),
         cmocka_unit_test(a_future_start_gives_nothing_before_it),
         cmocka_unit_test(compacted_start_is_created_then_canceled),
+        cmocka_unit_test(the_id_of_a_compacted_watch_stays_taken),
+        cmocka_unit_test(progress_is_of_watches_that_have_begun),
         cmocka_unit_test(progress_comes_behind_events_and_creates),
         cmocka_unit_test(a_watcher_may_go_while_its_events_wait),
         cmocka_unit_test(notifications_come_when_quiet_and_behind_events),

@@ -355,7 +355,7 @@ static void check_events(struct model_client *client, struct expectation *watche
 
 static struct expectation *find_watcher(struct model_client *client, int64_t id) {
     for (size_t i = 0; i < client->count; i++) {
-        if (client->watchers[i].alive && client->watchers[i].id == id)
+        if ((client->watchers[i].alive || client->watchers[i].compacted) && client->watchers[i].id == id)
             return &client->watchers[i];
     }
     return NULL;
@@ -396,7 +396,10 @@ static void check_response(struct model_client *client, const struct seen_respon
         return;
     }
     assert_non_null(watcher);
-    if (seen->canceled) {
+    if (watcher->compacted) { /* the answer to a cancel; its id was taken until now */
+        assert_true(seen->canceled && seen->compact_revision == 0 && seen->revision > 0);
+        watcher->compacted = false;
+    } else if (seen->canceled) {
         watcher->alive = false;
         watcher->compacted = seen->compact_revision != 0;
         if (watcher->compacted) {
@@ -453,7 +456,7 @@ static void cancel_some(struct model_client *client) {
     if (client->count == 0)
         return;
     const struct expectation *watcher = &client->watchers[below((unsigned)client->count)];
-    if (watcher->alive)
+    if (watcher->alive || watcher->compacted)
         watching_cancel(&client->watching, watcher->id);
 }
 
@@ -545,6 +548,21 @@ static void settle_everything(void) {
     }
 }
 
+/* A request waits while there is no watcher, or one that starts in the future. */
+static void ask_for_progress_once_all_have_begun(struct model_client *client) {
+    bool any = false;
+    client->progress_asked = false;
+    for (size_t i = 0; i < client->count; i++) {
+        if (client->watchers[i].alive && client->watchers[i].create.start_revision > model.revision)
+            return;
+        any = any || client->watchers[i].alive;
+    }
+    if (!any)
+        return;
+    client->progress_asked = client->progress_ever = true;
+    watching_ask_progress(&client->watching);
+}
+
 static void run(uint64_t seed) {
     random_state = seed;
     static const size_t sizes[] = {10, 10, 2000, 20000, 200000};
@@ -574,6 +592,9 @@ static void run(uint64_t seed) {
         take_records();
         check_clients();
     }
+    settle_everything();
+    for (unsigned i = 0; i < CLIENTS; i++)
+        ask_for_progress_once_all_have_begun(&clients[i]);
     settle_everything();
     for (unsigned i = 0; i < CLIENTS; i++) {
         assert_false(clients[i].progress_asked);
