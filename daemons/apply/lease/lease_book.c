@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
+#include "common/key_hash.h"
+#include "common/store_record.h"
 #include "common/wire.h"
-
-#include "apply/mvcc/recent.h"
 
 enum {
     FIRST_SLOTS = 64,

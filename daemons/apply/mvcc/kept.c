@@ -1,6 +1,7 @@
 /* kept: see kept.h. */
 #include "apply/mvcc/kept.h"
 
+#include "common/key_hash.h"
 #include "common/log.h"
 
 void kept_begin(struct mvcc *mvcc, int64_t compacted) {

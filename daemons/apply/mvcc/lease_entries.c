@@ -8,6 +8,7 @@
  */
 #include "apply/mvcc/lease_entries.h"
 
+#include "common/key_hash.h"
 #include "common/request.h"
 #include "common/wire.h"
 

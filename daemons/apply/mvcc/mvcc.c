@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 
+#include "common/key_hash.h"
 #include "common/store_format.h"
 
 #include "apply/mvcc/kept.h"

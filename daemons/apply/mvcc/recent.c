@@ -19,25 +19,6 @@ struct recent_segment {
     uint8_t data[];
 };
 
-uint64_t key_hash(struct bytes key, uint64_t seed) {
-    const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t hash = seed ^ (key.length * odd);
-    size_t at = 0;
-    for (; at + 8 <= key.length; at += 8) {
-        uint64_t word = 0;
-        memcpy(&word, key.data + at, 8);
-        hash = (hash ^ word) * odd;
-        hash ^= hash >> 29;
-    }
-    uint64_t tail = 0;
-    if (at < key.length)
-        memcpy(&tail, key.data + at, key.length - at);
-    hash = (hash ^ tail) * odd;
-    hash ^= hash >> 32;
-    hash *= UINT64_C(0xd6e8feb86659fd93);
-    return hash ^ hash >> 32;
-}
-
 /* --- segments --- */
 
 static struct recent_segment *new_segment(struct recent *recent, size_t capacity) {

@@ -68,9 +68,6 @@ struct recent {
     bool kept_sorted;
 };
 
-/* Seeded hash of a key. */
-uint64_t key_hash(struct bytes key, uint64_t seed);
-
 void recent_init(struct recent *recent, size_t limit);
 void recent_free(struct recent *recent);
 

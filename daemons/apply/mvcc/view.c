@@ -1,6 +1,7 @@
 /* view: see view.h. */
 #include "apply/mvcc/view.h"
 
+#include "common/key_hash.h"
 #include "common/log.h"
 
 enum { KEY_ON_STACK = 512 };

@@ -1,6 +1,7 @@
 /* write: see write.h. */
 #include "apply/mvcc/write.h"
 
+#include "common/key_hash.h"
 #include "common/wire.h"
 
 #include "apply/mvcc/message.h"

@@ -1,35 +1,14 @@
-/* key_index: see key_index.h. Chained; the hash is seeded, so that no client can choose keys that collide. */
+/* key_index: see key_index.h. Chained. */
 #include "proxy/watch/key_index.h"
 
 #include <stdlib.h>
 
+#include "common/key_hash.h"
+
 enum { FIRST = 64 };
 
-__extension__ typedef unsigned __int128 wide;
-
-static uint64_t mix(uint64_t a, uint64_t b) {
-    wide product = (wide)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* Eight bytes a step, each multiplied into the state with a secret that the seed is part of. */
-static uint64_t hash(uint64_t seed, struct bytes key) {
-    const uint64_t odd = UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t state = seed ^ mix(seed ^ odd, key.length ^ UINT64_C(0xD6E8FEB86659FD93));
-    size_t at = 0;
-    for (; at + 8 <= key.length; at += 8) {
-        uint64_t word;
-        memcpy(&word, key.data + at, 8);
-        state = mix(state ^ word, seed ^ odd);
-    }
-    uint64_t rest = 0;
-    if (at < key.length)
-        memcpy(&rest, key.data + at, key.length - at);
-    return mix(state ^ rest, odd ^ (seed << 1 | 1));
-}
-
 static struct interest **bucket(const struct key_index *index, struct bytes key) {
-    return &index->buckets[hash(index->seed, key) & (index->capacity - 1)];
+    return &index->buckets[key_hash(key, index->seed) & (index->capacity - 1)];
 }
 
 struct interest *key_index_find(const struct key_index *index, struct bytes key) {

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "apply/mvcc/mvcc.h"
+#include "common/key_hash.h"
 
 #include "lease_check.h"
 #include "memory_store.h"

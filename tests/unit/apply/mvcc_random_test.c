@@ -17,6 +17,7 @@
 #include "apply/mvcc/mvcc.h"
 #include "apply/mvcc/range_read.h"
 #include "apply/mvcc/txn.h"
+#include "common/key_hash.h"
 
 #include "lease_check.h"
 #include "memory_store.h"
