@@ -13,10 +13,11 @@
 #include "proxy/watch/hub_state.h"
 
 enum {
-    WATCHERS_MOST = 100000,  /* of all clients; more are refused */
-    ASKS_MOST = 200000,      /* waiting for apply; beyond, a stream that asks ends */
-    STREAM_ASKS_MANY = 2000, /* of one stream: it is full until there are half as many */
-    PROGRESS_ASKS_MOST = 16, /* requests of a stream that may wait when it asks for progress */
+    WATCHERS_MOST = 100000,     /* of all clients; more are refused */
+    KEY_BYTES_MOST = 128 << 20, /* of what they watch */
+    ASKS_MOST = 200000,         /* waiting for apply; beyond, a stream that asks ends */
+    STREAM_ASKS_MANY = 2000,    /* of one stream: it is full until there are half as many */
+    PROGRESS_ASKS_MOST = 16,    /* requests of a stream that may wait when it asks for progress */
 };
 
 static struct ask *append(struct watch_stream *stream, enum ask_kind kind) {
@@ -72,7 +73,8 @@ static const char *refusal(const struct watch_hub *hub, const struct watch_creat
     bool interval = !range_is_key(request->range_end) && !range_is_open(request->range_end);
     if (interval && bytes_compare(key, request->range_end) >= 0)
         return "mvcc: watcher range is empty";
-    if (hub->watcher_count >= WATCHERS_MOST)
+    size_t bytes = hub->index.bytes + key.length + request->range_end.length;
+    if (hub->watcher_count >= WATCHERS_MOST || bytes > KEY_BYTES_MOST)
         return status_message(STATUS_TOO_MANY_REQUESTS);
     return NULL;
 }

@@ -34,6 +34,7 @@ struct interest *interest_take(struct interest_index *index, struct bytes key, s
         else
             index->ranges = interval_add(index->ranges, interest);
         index->count++;
+        index->bytes += key.length + range_end.length;
     }
     interest->watchers++;
     interest->previous += previous;
@@ -49,6 +50,7 @@ bool interest_release(struct interest_index *index, struct interest *interest, b
     else
         index->ranges = interval_remove(index->ranges, interest);
     index->count--;
+    index->bytes -= interest->key.length + interest->range_end.length;
     for (unsigned lane = 0; lane < LANES; lane++)
         free((void *)interest->lanes[lane].list);
     free(interest);

@@ -57,6 +57,7 @@ struct interest_index {
     struct key_index keys;
     struct interest *ranges; /* root */
     size_t count;
+    size_t bytes; /* of their keys and range ends */
 };
 
 struct interest_list {

@@ -11,13 +11,35 @@ struct span {
     bool open, successor, previous;
 };
 
-static struct span span_of(struct bytes key, struct bytes range_end, bool previous) {
+/* Behind all keys that begin as `end` does: its beginning with the last byte one higher. */
+static void cut_end(struct span *span, struct arena *arena) {
+    size_t length = RANGE_KEY_BYTES;
+    while (length > 0 && span->end.data[length - 1] == 0xff)
+        length--;
+    span->successor = false;
+    span->open = length == 0;
+    span->end.length = length;
+    if (span->open)
+        return;
+    uint8_t *end = arena_alloc(arena, length);
+    memcpy(end, span->end.data, length);
+    end[length - 1]++;
+    span->end.data = end;
+}
+
+/* Long keys are cut, which makes the range wider. arena: for what can't be borrowed. */
+static struct span span_of(struct bytes key, struct bytes range_end, bool previous, struct arena *arena) {
     bool single = range_is_key(range_end);
-    return (struct span){.key = key,
-                         .end = single ? key : range_end,
-                         .open = range_is_open(range_end),
-                         .successor = single,
-                         .previous = previous};
+    struct span span = {.key = key,
+                        .end = single ? key : range_end,
+                        .open = range_is_open(range_end),
+                        .successor = single,
+                        .previous = previous};
+    if (span.key.length > RANGE_KEY_BYTES)
+        span.key.length = RANGE_KEY_BYTES;
+    if (span.end.length > RANGE_KEY_BYTES)
+        cut_end(&span, arena);
+    return span;
 }
 
 static struct span span_of_wide(const struct wide_range *range) {
@@ -171,14 +193,17 @@ static bool is_covered(const struct ranges *ranges, const struct span *span) {
 }
 
 bool ranges_cover(struct ranges *ranges, struct bytes key, struct bytes range_end, bool previous) {
-    struct span span = span_of(key, range_end, previous);
-    if (is_covered(ranges, &span))
+    struct arena arena = {0};
+    struct span span = span_of(key, range_end, previous, &arena);
+    if (is_covered(ranges, &span)) {
+        arena_free(&arena);
         return false;
+    }
     struct span spans[RANGES_MOST + 1];
     size_t count = 0;
     bool placed = false;
     for (size_t i = 0; i < ranges->count; i++) {
-        if (!placed && bytes_compare(key, ranges->list[i].key) < 0) {
+        if (!placed && bytes_compare(span.key, ranges->list[i].key) < 0) {
             spans[count++] = span;
             placed = true;
         }
@@ -187,6 +212,7 @@ bool ranges_cover(struct ranges *ranges, struct bytes key, struct bytes range_en
     if (!placed)
         spans[count++] = span;
     store(ranges, spans, join_all(spans, count));
+    arena_free(&arena);
     return true;
 }
 
@@ -199,16 +225,18 @@ static int by_key(const void *left, const void *right) {
 bool ranges_rebuild(struct ranges *ranges, struct interest_list *interests) {
     struct buffer before = {0};
     struct buffer after = {0};
+    struct arena arena = {0};
     ranges_put(ranges, &before);
     struct span *spans = must_alloc((interests->count + 1) * sizeof *spans);
     if (interests->count > 0)
         qsort((void *)interests->list, interests->count, sizeof *interests->list, by_key);
     for (size_t i = 0; i < interests->count; i++) {
         const struct interest *interest = interests->list[i];
-        spans[i] = span_of(interest->key, interest->range_end, interest->previous > 0);
+        spans[i] = span_of(interest->key, interest->range_end, interest->previous > 0, &arena);
     }
     store(ranges, spans, join_all(spans, interests->count));
     free(spans);
+    arena_free(&arena);
     ranges_put(ranges, &after);
     bool changed = !bytes_equal(buffer_bytes(&before), buffer_bytes(&after));
     buffer_free(&before);
@@ -219,7 +247,7 @@ bool ranges_rebuild(struct ranges *ranges, struct interest_list *interests) {
 void ranges_put(const struct ranges *ranges, struct buffer *out) {
     for (size_t i = 0; i < ranges->count; i++) {
         const struct wide_range *range = &ranges->list[i];
-        struct span single = span_of(range->key, (struct bytes){0}, false);
+        struct span single = {.key = range->key, .end = range->key, .successor = true};
         struct span span = span_of_wide(range);
         struct bytes end = range->end;
         if (range->open)

@@ -1,6 +1,9 @@
 /*
  * ranges: what this proxy wants events of, told to apply: all interests, coarsened to a few disjoint ranges.
  *
+ * Keys may be as long as requests, but all ranges have to fit into one record of the bus: of a key only the
+ * first RANGE_KEY_BYTES count, and the range is as much wider.
+ *
  * Growing is cheap and frequent: a new interest inside a range changes nothing. Beyond RANGES_MOST ranges the
  * neighbours that are closest in the order of keys become one, down to RANGES_MERGED. Shrinking means
  * starting over from all interests, which the hub does now and then.
@@ -10,7 +13,7 @@
 
 #include "proxy/watch/interest.h"
 
-enum { RANGES_MOST = 64, RANGES_MERGED = 48 };
+enum { RANGES_MOST = 64, RANGES_MERGED = 48, RANGE_KEY_BYTES = 512 };
 
 struct wide_range {
     struct bytes key;

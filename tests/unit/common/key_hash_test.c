@@ -1,4 +1,5 @@
-/* key_hash: keys made to collide do not, few do by chance, and no bits of the result are worse than others. */
+/* key_hash: keys made to collide do not, few do by chance, and no bits of the result are worse than others.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,8 +17,8 @@ static uint64_t next_random(uint64_t *state) {
 
 /*
  * Two words in which the highest bit of the first is flipped, and in the second any two bits: where words are
- * only multiplied modulo 2^64 and shifted, one of these pairs collides whatever the seed is, and n such pairs in
- * a row make 2^n keys of one hash.
+ * only multiplied modulo 2^64 and shifted, one of these pairs collides whatever the seed is, and n such pairs
+ * in a row make 2^n keys of one hash.
  */
 static void test_no_difference_cancels_out(void **state) {
     (void)state;

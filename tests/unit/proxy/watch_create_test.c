@@ -548,6 +548,64 @@ static void unanswered_creates_are_asked_again(void **state) {
     fake_node_close(&node);
 }
 
+/* Whatever clients watch, what apply is told of it fits into a record of the bus. */
+static void keys_of_any_length_are_watched(void **state) {
+    (void)state;
+    enum { LENGTH = 2000000, WATCHES = 4 };
+    struct watching client;
+    char *key = must_zalloc(LENGTH + 1);
+    watch_bench_open(&node);
+    watching_open(&node, &client, false);
+    for (int i = 0; i < WATCHES; i++) {
+        memset(key, 'a' + i, LENGTH);
+        watching_create(&client, &(struct create){.key = key, .start_revision = 1});
+        fake_node_settle(&node);
+    }
+    answer_asks(&node, 7, -1);
+    struct history_request history;
+    assert_non_null(asked_history(&node, &history));
+    struct bytes body = buffer_bytes(&last_of_kind(BUS_PROXY_RANGES)->body);
+    assert_true(body.length < 100000 && history.ranges.length < 100000);
+    for (int i = 0; i < WATCHES; i++) {
+        struct bus_range range;
+        memset(key, 'a' + i, LENGTH);
+        assert_true(bus_range_next(&body, &range));
+        assert_true(interval_contains(range.key, range.range_end, bytes_from_text(key)));
+    }
+    free(key);
+    watching_close(&client);
+    fake_node_close(&node);
+}
+
+/* Watches on long keys take memory for each: at some point there is an end of it. */
+static void the_bytes_of_keys_are_bounded(void **state) {
+    (void)state;
+    enum { LENGTH = 2000000, MORE = 70 };
+    struct watching client;
+    char *key = must_zalloc(LENGTH + 1);
+    watch_bench_open(&node);
+    watching_open(&node, &client, false);
+    memset(key, 'k', LENGTH);
+    for (unsigned i = 0; i < MORE; i++) {
+        snprintf(key, LENGTH, "%u", i);
+        key[strlen(key)] = 'k';
+        watching_create(&client, &(struct create){.key = key});
+        answer_asks(&node, 7, -1);
+    }
+    assert_int_equal(client.count, MORE);
+    assert_false(client.responses[0].canceled);
+    assert_true(watching_last(&client)->canceled);
+    assert_string_equal(watching_last(&client)->reason, "etcdserver: too many requests");
+    watching_cancel(&client, 0);
+    watching_cancel(&client, 1);
+    watching_create(&client, &(struct create){.key = key});
+    answer_asks(&node, 7, -1);
+    assert_false(watching_last(&client)->canceled);
+    free(key);
+    watching_close(&client);
+    fake_node_close(&node);
+}
+
 static void a_stream_may_close_while_it_asks(void **state) {
     (void)state;
     struct watching client;
@@ -592,6 +650,8 @@ int main(void) {
         cmocka_unit_test(ranges_are_told_again_when_most_watchers_are_gone),
         cmocka_unit_test(a_client_that_only_asks_is_ended),
         cmocka_unit_test(unanswered_creates_are_asked_again),
+        cmocka_unit_test(keys_of_any_length_are_watched),
+        cmocka_unit_test(the_bytes_of_keys_are_bounded),
         cmocka_unit_test(a_stream_may_close_while_it_asks),
     };
     log_init("proxy", "error");

@@ -138,6 +138,57 @@ static void index_and_ranges_hold_what_is_watched(void **state) {
     ranges_free(&ranges);
 }
 
+/* Around the length from which on keys are cut: letters before it are 'x' or the highest there is. */
+static struct bytes random_long_key(struct buffer *place) {
+    size_t length = RANGE_KEY_BYTES - 2 + below(5);
+    unsigned highest = below(3) == 0 ? (unsigned)length : below(3);
+    place->length = 0;
+    memset(buffer_reserve(place, length), below(3) == 0 ? 0xff : 'x', length);
+    place->length = length;
+    for (size_t i = RANGE_KEY_BYTES - 2; i < length; i++)
+        place->data[i] = below(4) == 0 ? 0xff : (uint8_t)('a' + below(3));
+    if (highest < length)
+        place->data[highest] = 0xff;
+    return buffer_bytes(place);
+}
+
+/* Cut, ranges are wider than what is watched, never narrower. */
+static void long_keys_are_cut(void **state) {
+    (void)state;
+    struct buffer places[3] = {{0}};
+    for (unsigned round = 0; round < 2000; round++) {
+        struct held held[20] = {{0}};
+        struct interest_index index = {.keys.seed = 99};
+        struct interest_list all = {0};
+        struct ranges ranges = {0};
+        for (size_t i = 0; i < 20; i++) {
+            struct bytes key = random_long_key(&places[0]);
+            struct bytes end = below(2) == 0 ? (struct bytes){0} : random_long_key(&places[1]);
+            if (end.length != 0 && bytes_compare(end, key) <= 0)
+                end = bytes_of("", 1);
+            held[i].interest = interest_take(&index, key, end, false);
+            ranges_cover(&ranges, key, end, false);
+            check_told(&ranges, held, i + 1, random_long_key(&places[2]));
+            check_told(&ranges, held, i + 1, key);
+        }
+        interest_index_all(&index, &all);
+        ranges_rebuild(&ranges, &all);
+        for (unsigned i = 0; i < 20; i++)
+            check_told(&ranges, held, 20, random_long_key(&places[2]));
+        for (size_t i = 0; i < ranges.count; i++)
+            assert_true(ranges.list[i].key.length <= RANGE_KEY_BYTES &&
+                        ranges.list[i].end.length <= RANGE_KEY_BYTES + 1);
+        for (size_t i = 0; i < 20; i++)
+            interest_release(&index, held[i].interest, false);
+        assert_int_equal(index.bytes, 0);
+        interest_list_free(&all);
+        interest_index_free(&index);
+        ranges_free(&ranges);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        buffer_free(&places[i]);
+}
+
 static void no_watcher_no_ranges(void **state) {
     (void)state;
     struct ranges ranges = {0};
@@ -220,6 +271,7 @@ static void pieces_are_whole_revisions(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(index_and_ranges_hold_what_is_watched),
+        cmocka_unit_test(long_keys_are_cut),
         cmocka_unit_test(no_watcher_no_ranges),
         cmocka_unit_test(the_closest_ranges_become_one),
         cmocka_unit_test(ring_is_bounded_and_seeks),
