@@ -210,8 +210,10 @@ void client_flush(struct client *client) {
 
 /* --- time and end --- */
 
-void client_check(struct client *client, uint64_t now_us) {
+void client_check(struct client *client, uint64_t now_us, bool leaderless) {
     bool settled = client->kind == CLIENT_HTTP2 && client->h2->settled;
+    if (settled && leaderless)
+        h2_without_leader(client->h2);
     if (settled) {
         if (!h2_keepalive(client->h2, now_us))
             give_up(client);

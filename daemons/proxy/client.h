@@ -44,8 +44,8 @@ void client_ready(struct client *client, uint32_t events);
 void client_touch(struct client *client);
 /* End of a round: writes; closes what is broken or finished. */
 void client_flush(struct client *client);
-/* Once a second. */
-void client_check(struct client *client, uint64_t now_us);
+/* Once a second. leaderless: for longer than a stream waits that wants a leader. */
+void client_check(struct client *client, uint64_t now_us, bool leaderless);
 /* The daemon stops. first: say so; late: there is no time left. Called again until the connection is closed.
  */
 void client_stop(struct client *client, bool first, bool late);

@@ -234,6 +234,13 @@ void h2_output_taken(struct h2_connection *connection) {
     h2_tell_drained(connection);
 }
 
+void h2_without_leader(struct h2_connection *connection) {
+    for (struct rpc_stream *at = connection->all; at != NULL; at = at->all_next) {
+        if (at->service != NULL && at->service->ends_without_leader && at->needs_leader)
+            rpc_break_off(at, STATUS_NO_LEADER);
+    }
+}
+
 static void end_endless_streams(struct h2_connection *connection) {
     for (struct rpc_stream *at = connection->all; at != NULL; at = at->all_next) {
         if (at->service != NULL)

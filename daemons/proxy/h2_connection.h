@@ -72,6 +72,8 @@ bool h2_output(struct h2_connection *connection, struct bytes *out);
 bool h2_finished(const struct h2_connection *connection);
 /* Once a second: keepalive pings. False: the client does not answer. */
 bool h2_keepalive(struct h2_connection *connection, uint64_t now_us);
+/* There has been no leader for long: ends streams that wanted one. */
+void h2_without_leader(struct h2_connection *connection);
 /* GOAWAY: first announces, and ends streams that would go on for ever; then (final) names the last stream. */
 void h2_shutdown(struct h2_connection *connection, bool final);
 

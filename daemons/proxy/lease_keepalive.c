@@ -202,4 +202,5 @@ const struct rpc_stream_service lease_keepalive_service = {
     .half_closed = take_half_close,
     .drained = take_drained,
     .close = close_keepalives,
+    .ends_without_leader = true,
 };

@@ -41,6 +41,8 @@ struct rpc_stream_service {
     void (*drained)(struct rpc_stream *stream);
     /* The RPC is over, whoever ended it. Once for each open(). */
     void (*close)(struct rpc_stream *stream);
+    /* Whose client wants a leader (hasleader) ends after three election timeouts without one. */
+    bool ends_without_leader;
 };
 
 struct rpc_stream {

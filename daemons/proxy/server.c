@@ -129,7 +129,7 @@ static void end_round(void *context) {
 struct server *server_new(const struct config *config) {
     struct server *server = must_zalloc(sizeof *server);
     server->config = config;
-    server->now_us = clock_monotonic_us();
+    server->now_us = server->leader_seen_us = clock_monotonic_us();
     uint32_t request_limit = config->max_request_bytes;
     if (request_limit > PROXY_REQUEST_LIMIT)
         request_limit = PROXY_REQUEST_LIMIT;
@@ -278,6 +278,15 @@ static void check_stop(struct server *server) {
     server->stopped = late || server->connections == NULL;
 }
 
+void server_check_clients(struct server *server) {
+    uint64_t patience_us = 3000 * (uint64_t)server->config->election_timeout;
+    if (proxy_role_view(server->role).leader != 0)
+        server->leader_seen_us = server->now_us;
+    bool leaderless = server->now_us - server->leader_seen_us >= patience_us;
+    for (struct client *at = server->connections; at != NULL; at = at->next)
+        client_check(at, server->now_us, leaderless);
+}
+
 static void housekeeping(struct server *server) {
     if (server->now_us < server->next_housekeeping_us)
         return;
@@ -289,8 +298,7 @@ static void housekeeping(struct server *server) {
         listener->paused = false;
         watch_listener(server, listener, EPOLL_CTL_MOD);
     }
-    for (struct client *at = server->connections; at != NULL; at = at->next)
-        client_check(at, server->now_us);
+    server_check_clients(server);
 }
 
 static int wait_ms(struct server *server) {

@@ -47,6 +47,7 @@ struct server {
     struct client *graveyard;   /* closed: freed once no epoll event can name them */
     unsigned connection_count;
     uint64_t next_housekeeping_us;
+    uint64_t leader_seen_us; /* when there was one, as far as we look */
     bool stopping, stopped;
     uint64_t stop_by_us;
     struct rpc_stream *free_streams;
@@ -74,6 +75,8 @@ void server_free(struct server *server);
  * node; a unix socket can't be: only the first proxy (slot 0) has those. False and a sentence in error.
  */
 bool server_listen(struct server *server, uint8_t slot, char error[256]);
+/* Once a second: connections that are too slow, clients that do not answer, streams without a leader. */
+void server_check_clients(struct server *server);
 /* Frees closed connections. Only when no event fetched from epoll can name them any longer. */
 void server_bury(struct server *server);
 /* The loop; returns when server_stop() was called and connections are closed. On its own thread. */

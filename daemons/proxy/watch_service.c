@@ -73,4 +73,5 @@ const struct rpc_stream_service watch_service = {
     .half_closed = take_half_close,
     .drained = take_drained,
     .close = close_watch,
+    .ends_without_leader = false, /* the hub sees to it */
 };

@@ -186,8 +186,7 @@ void bench_wait(struct bench *bench, uint64_t microseconds) {
     bench->node.now_us = bench->server->now_us;
     combiner_enter(&bench->server->combiner);
     proxy_role_tick(bench->node.role, bench->server->now_us);
-    for (struct client *at = bench->server->connections; at != NULL; at = at->next)
-        client_check(at, bench->server->now_us);
+    server_check_clients(bench->server);
     combiner_leave(&bench->server->combiner);
     bench_settle(bench);
 }

@@ -435,17 +435,45 @@ static void garbage_in_the_middle(void **state) {
     broken("\0\x10\0\0\0", 5, true, 8, "grpc: received message larger than max (268435456 vs. 2097152)");
 }
 
+static void tell_leader(uint64_t leader) {
+    bus_put_raft_state(bench.node.raft.far, &(struct bus_raft_state){.role = RAFT_FOLLOWER,
+                                                                     .term = 2,
+                                                                     .leader = leader,
+                                                                     .member = FAKE_MEMBER,
+                                                                     .cluster = FAKE_CLUSTER});
+    bench_settle(&bench);
+}
+
 static void no_leader(void **state) {
     (void)state;
-    bus_put_raft_state(bench.node.raft.far,
-                       &(struct bus_raft_state){.role = RAFT_FOLLOWER, .term = 2, .member = FAKE_MEMBER});
-    bench_settle(&bench);
+    tell_leader(0);
     struct h2_client *client = bench_client(&bench, 0);
     struct request_headers headers = {
         .path = KEEP_ALIVE, .content_type = "application/grpc", .leader = "true"};
     struct heard_stream *stream = client_request_with(client, headers, (struct bytes){0}, 0, true);
     bench_settle(&bench);
     check_end(stream, 14, "etcdserver: no leader");
+}
+
+static void leader_that_is_lost(void **state) {
+    (void)state;
+    tell_leader(FAKE_MEMBER);
+    struct h2_client *client = bench_client(&bench, 0);
+    struct request_headers headers = {
+        .path = KEEP_ALIVE, .content_type = "application/grpc", .leader = "true"};
+    struct heard_stream *needs = client_request_with(client, headers, (struct bytes){0}, 0, true);
+    struct heard_stream *does_not = open_stream(client, 0, true);
+    bench_wait(&bench, 1000000);
+    tell_leader(0);
+    bench_wait(&bench, 2900000);
+    tell_leader(7);
+    bench_wait(&bench, 1000000); /* in time */
+    tell_leader(0);
+    bench_wait(&bench, 2900000);
+    assert_false(needs->closed);
+    bench_wait(&bench, 200000);
+    check_end(needs, 14, "etcdserver: no leader");
+    assert_false(does_not->closed);
 }
 
 /* --- flow control --- */
@@ -641,6 +669,7 @@ int main(void) {
         TEST(questions_are_asked_again_after_a_lost_link),
         TEST(garbage_in_the_middle),
         TEST(no_leader),
+        TEST(leader_that_is_lost),
         TEST(sender_that_is_faster_than_the_node),
         TEST(reader_that_is_slower_than_the_node),
         TEST(mutated_streams),
