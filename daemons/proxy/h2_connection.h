@@ -2,11 +2,11 @@
  * h2_connection: HTTP/2 of one client connection, with nghttp2; turns streams into `struct rpc_stream` and
  * back.
  *
- * Bounds. Streams: SETTINGS_MAX_CONCURRENT_STREAMS. Request bytes held: beyond REQUEST_BYTES the connection's
- * window is not opened any further until requests are done. Response bytes held: beyond RESPONSE_BYTES
- * complete requests wait and are started as the client takes responses; those of streaming requests do not
- * count, their services bound them. Header bytes of a request: HEADER_BYTES. Pings: etcd's enforcement
- * policy. Garbage, floods and invalid frames end the connection.
+ * Bounds. Streams: SETTINGS_MAX_CONCURRENT_STREAMS, and SERVER_STREAMS in all. Request bytes held: beyond
+ * REQUEST_BYTES the connection's window is not opened any further until requests are done. Response bytes
+ * held: beyond RESPONSE_BYTES complete requests wait and are started as the client takes responses; those of
+ * streaming requests do not count, their services bound them. Header bytes of a request: HEADER_BYTES. Pings:
+ * etcd's enforcement policy. Garbage, floods and invalid frames end the connection.
  */
 #ifndef QUORATE_PROXY_H2_CONNECTION_H
 #define QUORATE_PROXY_H2_CONNECTION_H
@@ -16,7 +16,7 @@
 #include "proxy/rpc.h"
 
 enum {
-    H2_MAX_STREAMS = 1000,
+    H2_MAX_STREAMS = 10000, /* some clients have a stream for each of thousands of watches */
     H2_STREAM_WINDOW = 1 << 20,
     H2_CONNECTION_WINDOW = 4 << 20,
     H2_REQUEST_BYTES = 8 << 20,

@@ -27,6 +27,10 @@ int h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, vo
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     struct rpc_stream *stream = server_take_stream(connection->server);
+    if (stream == NULL) {
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+        return 0;
+    }
     stream->connection = connection;
     stream->id = frame->hd.stream_id;
     stream->rpc = RPC_UNKNOWN;

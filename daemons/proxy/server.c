@@ -29,6 +29,9 @@ enum {
 
 struct rpc_stream *server_take_stream(struct server *server) {
     struct rpc_stream *stream = server->free_streams;
+    if (server->stream_count >= SERVER_STREAMS)
+        return NULL;
+    server->stream_count++;
     if (stream == NULL) {
         stream = must_zalloc(sizeof *stream);
     } else {
@@ -43,6 +46,7 @@ struct rpc_stream *server_take_stream(struct server *server) {
 }
 
 void server_give_stream(struct server *server, struct rpc_stream *stream) {
+    server->stream_count--;
     buffer_free(&stream->path);
     buffer_free(&stream->text);
     buffer_reset(&stream->request, RPC_BUFFER_KEEP);

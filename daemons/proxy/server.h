@@ -22,6 +22,7 @@ enum {
     SERVER_WRITE_BYTES = 256 << 10,
     SERVER_LISTENERS = 32,
     SERVER_CONNECTIONS = 20000,
+    SERVER_STREAMS = 250000,         /* open at a time, of all connections; 2 KB each */
     GRPC_OVERHEAD_BYTES = 512 << 10, /* of a gRPC message above max-request-bytes, as in etcd */
 };
 
@@ -51,7 +52,7 @@ struct server {
     bool stopping, stopped;
     uint64_t stop_by_us;
     struct rpc_stream *free_streams;
-    unsigned free_stream_count;
+    unsigned stream_count, free_stream_count; /* open; in the pool */
     struct keepalive_pool keepalives;
     nghttp2_option *h2_option;
     nghttp2_session_callbacks *h2_callbacks;
@@ -91,6 +92,7 @@ static inline void server_count_messages(struct server *server, uint8_t rpc, uin
     server->messages[rpc].sent += sent;
 }
 
+/* NULL: there are too many. */
 struct rpc_stream *server_take_stream(struct server *server);
 void server_give_stream(struct server *server, struct rpc_stream *stream);
 

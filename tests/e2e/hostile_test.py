@@ -158,17 +158,17 @@ def _(t):
 
 # --- streams ---
 
-@case("10,000 open streams: refused above the limit, or the connection is closed")
+@case("20,000 open streams: refused above the limit, or the connection is closed")
 def _(t):
     connection = t.connect()
     block = request_headers(api.PUT)
-    for first in range(0, 10000, 500):
+    for first in range(0, 20000, 500):
         if not connection.send(b"".join(frame(HEADERS, END_HEADERS, 2 * number + 1, block)
                                         for number in range(first, first + 500))):
             break
-    ended = connection.ends(9000)
+    ended = connection.ends(10000)
     assert all(how == "reset" for how in ended.values())
-    assert len(ended) == 9000 or not connection.ping(), len(ended)
+    assert len(ended) == 10000 or not connection.ping(), len(ended)
 
 
 @case("10,000 requests on one connection, 500 at a time, are answered")

@@ -10,7 +10,7 @@
 #include "proxy/fake_node.h"
 #include "proxy/server.h"
 
-enum { CLIENT_STREAMS = 12000 };
+enum { CLIENT_STREAMS = 20000 };
 
 /* What a client has heard of one stream. */
 struct heard_stream {

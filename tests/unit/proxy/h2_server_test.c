@@ -434,11 +434,11 @@ static void large_answers_share(void **state) {
 }
 
 /* Streams above the bound, opened before the client could know it, are refused; the rest is served. */
-static void ten_thousand_streams(void **state) {
+static void too_many_streams(void **state) {
     (void)state;
     struct h2_client *client = bench_client(&bench, 0);
     client->mute = true;
-    for (unsigned i = 0; i < 10000; i++)
+    for (unsigned i = 0; i < 2 * H2_MAX_STREAMS; i++)
         client_request_with(client,
                             (struct request_headers){.path = RANGE, .content_type = "application/grpc"},
                             range_request, 0, true);
@@ -455,6 +455,27 @@ static void ten_thousand_streams(void **state) {
     bench_settle(&bench);
     answer(last_id(), (struct bytes){0});
     check_ok(put);
+}
+
+/* Whoever comes when all clients together have too many streams is refused; the others go on. */
+static void too_many_streams_of_all(void **state) {
+    (void)state;
+    struct h2_client *client = bench_client(&bench, 0);
+    struct heard_stream *early = client_request(client, PUT, put_request);
+    bench_settle(&bench);
+    bench.server->stream_count += SERVER_STREAMS - 1;
+    struct heard_stream *late = client_request(client, PUT, put_request);
+    bench_settle(&bench);
+    assert_true(late->closed);
+    assert_int_equal(late->reset, NGHTTP2_REFUSED_STREAM);
+    answer(last_id(), (struct bytes){0});
+    check_ok(early);
+    struct heard_stream *next = client_request(client, PUT, put_request);
+    bench_settle(&bench);
+    answer(last_id(), (struct bytes){0});
+    check_ok(next);
+    bench.server->stream_count -= SERVER_STREAMS - 1;
+    assert_int_equal(bench.server->stream_count, 0);
 }
 
 /* A client that asks for much and reads nothing holds a bounded amount of memory and nobody else up. */
@@ -772,7 +793,8 @@ int main(void) {
         TEST(range_stream_messages),
         TEST(no_head_of_line_blocking),
         TEST(large_answers_share),
-        TEST(ten_thousand_streams),
+        TEST(too_many_streams),
+        TEST(too_many_streams_of_all),
         TEST(client_that_never_reads),
         TEST(incomplete_requests_are_bounded),
         TEST(too_many_pings),
