@@ -9,8 +9,9 @@
  *     After a compaction it reads a checkpoint through, computes what has to be kept of the history before
  *     the compacted revision, and has apply carry that out and drop the rest. Some seconds after start and
  *     then daily it has a checkpoint made, opens it read-only, compares its index with what apply says, and
- *     removes it. All reading is done at low priority, with pauses while apply is busy.
- *     Links: dials raft.maint and apply.maint, listens on maint.proxy-N.
+ *     removes it. Where this member leads, it proposes automatic compactions. All reading is done at low
+ * priority, with pauses while apply is busy. Links: dials raft.maint and apply.maint, listens on
+ * maint.proxy-N.
  *
  * SECURITY
  *     Touches its links and <data>/member/maint; no network, no client data leaves it.
@@ -169,7 +170,14 @@ int main(int argc, char **argv) {
     int status = empty_directory(directory);
     if (status != 0)
         LOG_FATAL("cannot clear the work directory", F_STR("path", directory), F_ERRNO(-status));
-    daemon.role = maint_role_new(directory, daemon.service.incarnation, clock_monotonic_us());
+    const struct config *config = &daemon.service.config;
+    struct maint_options options = {
+        .work_directory = directory,
+        .incarnation = daemon.service.incarnation,
+        .auto_compaction = {.by_revision = strcmp(config->auto_compaction_mode, "revision") == 0,
+                            .retention = config->auto_compaction_retention},
+    };
+    daemon.role = maint_role_new(&options, clock_monotonic_us());
     combiner_init(&daemon.combiner, end_round, NULL, &daemon);
     pthread_mutex_init(&daemon.lock, NULL);
     pthread_cond_init(&daemon.changed, NULL);

@@ -7,11 +7,15 @@
 
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/request.h"
+#include "common/wire.h"
 #include "maint/compaction_task.h"
 
 #define SECOND UINT64_C(1000000)
 static const uint64_t between_checks_us = 24 * 3600 * SECOND;
 static const uint64_t after_failure_us = 3600 * SECOND;
+
+enum { COMPACTION_REVISION = 1 }; /* field of CompactionRequest */
 
 enum phase {
     PHASE_IDLE,
@@ -25,6 +29,8 @@ enum phase {
 struct maint_role {
     struct bus_link *raft, *apply, *proxies[BUS_PROXY_SLOTS];
     struct bus_raft_state raft_state;
+    struct bus_apply_state apply_state;
+    bool apply_known; /* apply_state is its present one */
     char work_directory[MAINT_PATH - 96];
     uint64_t incarnation, counter;
     enum phase phase;
@@ -38,15 +44,17 @@ struct maint_role {
     char stale[MAINT_PATH]; /* a checkpoint given up that apply may have made since; "": none */
     struct maint_work work;
     struct compaction_task compaction;
+    struct auto_compaction auto_compaction;
     struct maint_state state;
     uint64_t now_us; /* of the last tick, round or call */
 };
 
-struct maint_role *maint_role_new(const char *work_directory, uint64_t incarnation, uint64_t now_us) {
+struct maint_role *maint_role_new(const struct maint_options *options, uint64_t now_us) {
     struct maint_role *role = must_zalloc(sizeof *role);
-    REQUIRE(strlen(work_directory) < sizeof role->work_directory);
-    strcpy(role->work_directory, work_directory);
-    role->incarnation = incarnation;
+    REQUIRE(strlen(options->work_directory) < sizeof role->work_directory);
+    strcpy(role->work_directory, options->work_directory);
+    role->incarnation = options->incarnation;
+    auto_compaction_init(&role->auto_compaction, &options->auto_compaction, now_us);
     role->now_us = now_us;
     role->due_us = now_us + MAINT_FIRST_CHECK_US;
     return role;
@@ -54,6 +62,7 @@ struct maint_role *maint_role_new(const char *work_directory, uint64_t incarnati
 
 void maint_role_free(struct maint_role *role) {
     maint_work_free(&role->work);
+    auto_compaction_free(&role->auto_compaction);
     free(role);
 }
 
@@ -188,6 +197,12 @@ static void plan_answered(struct maint_role *role, const struct bus_plan *answer
         pace_plan(role);
 }
 
+static void take_state(struct maint_role *role, const struct bus_apply_state *state) {
+    role->apply_state = *state;
+    role->apply_known = true;
+    compaction_task_told(&role->compaction, state);
+}
+
 static void apply_record(void *context, struct bus_link *link, const struct bus_record *record) {
     struct maint_role *role = context;
     struct bus_checkpoint checkpoint;
@@ -198,7 +213,7 @@ static void apply_record(void *context, struct bus_link *link, const struct bus_
     else if (record->kind == BUS_APPLY_PLANNED && bus_get_plan(record, &plan))
         plan_answered(role, &plan);
     else if (record->kind == BUS_APPLY_STATE && bus_get_apply_state(record, &state))
-        compaction_task_told(&role->compaction, &state);
+        take_state(role, &state);
     else
         bus_link_reset(link, "not a record for maint");
 }
@@ -206,7 +221,7 @@ static void apply_record(void *context, struct bus_link *link, const struct bus_
 static void apply_down(void *context, struct bus_link *link) {
     struct maint_role *role = context;
     (void)link;
-    role->compaction.known = false;
+    role->apply_known = role->compaction.known = false;
     give_up(role, "apply is gone");
 }
 
@@ -218,6 +233,13 @@ static void apply_room(void *context, struct bus_link *link) {
 }
 
 /* --- the other links --- */
+
+/* Whatever it was, we do not know it any more. */
+static void raft_down(void *context, struct bus_link *link) {
+    struct maint_role *role = context;
+    (void)link;
+    role->raft_state.role = RAFT_FOLLOWER;
+}
 
 static void raft_record(void *context, struct bus_link *link, const struct bus_record *record) {
     struct maint_role *role = context;
@@ -247,7 +269,8 @@ static void greet(void *context, struct bus_hello *hello) {
 }
 
 struct bus_handler maint_role_raft_handler(struct maint_role *role) {
-    return (struct bus_handler){.greet = greet, .up = link_up, .record = raft_record, .context = role};
+    return (struct bus_handler){
+        .greet = greet, .up = link_up, .down = raft_down, .record = raft_record, .context = role};
 }
 
 struct bus_handler maint_role_apply_handler(struct maint_role *role) {
@@ -286,8 +309,32 @@ static bool waits_too_long(const struct maint_role *role) {
            role->now_us - role->heard_us > MAINT_ANSWER_US;
 }
 
+static void propose_compaction(struct maint_role *role, int64_t revision) {
+    struct buffer compaction = {0};
+    struct buffer request = {0};
+    wire_put_int64(&compaction, COMPACTION_REVISION, revision);
+    internal_request_encode(&request, &(struct internal_request){.number = INTERNAL_COMPACTION,
+                                                                 .body = buffer_bytes(&compaction)});
+    struct bus_proposal proposal = {.term = role->raft_state.term, .body = buffer_bytes(&request)};
+    bus_put_proposal(role->raft, BUS_MAINT_PROPOSE, &proposal);
+    buffer_free(&compaction);
+    buffer_free(&request);
+}
+
+static void tick_auto_compaction(struct maint_role *role) {
+    const struct bus_apply_state *apply = &role->apply_state;
+    if (!role->apply_known)
+        return;
+    bool leads = role->raft_state.role == RAFT_LEADER && bus_link_room(role->raft) > 0;
+    int64_t revision =
+        auto_compaction_tick(&role->auto_compaction, role->now_us, apply->revision, apply->compacted, leads);
+    if (revision > 0)
+        propose_compaction(role, revision);
+}
+
 void maint_role_tick(struct maint_role *role, uint64_t now_us) {
     role->now_us = now_us;
+    tick_auto_compaction(role);
     if (waits_too_long(role))
         give_up(role, "no answer");
     begin_what_is_due(role);
@@ -348,6 +395,6 @@ void maint_role_work_done(struct maint_role *role, uint64_t now_us) {
 
 struct maint_state maint_role_state(const struct maint_role *role) {
     struct maint_state state = role->state;
-    state.load = role->compaction.apply.load;
+    state.load = role->apply_state.load;
     return state;
 }

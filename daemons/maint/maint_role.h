@@ -8,6 +8,9 @@
  * of apply. Once all is read the checkpoint is removed; when apply says that the plan is carried out, the
  * compaction is over.
  *
+ * While this member leads, maint also proposes the compactions that nobody has to ask for
+ * (auto_compaction.h), to raft, in the term it knows.
+ *
  * Some seconds after start, and once a day from then on, a checkpoint is made only to be looked into: that
  * shows that the path on which compaction, defragmentation, snapshots and backups stand works on this very
  * machine.
@@ -26,6 +29,7 @@
 
 #include "common/bus/contract.h"
 
+#include "maint/auto_compaction.h"
 #include "maint/maint_work.h"
 
 enum {
@@ -35,8 +39,12 @@ enum {
 
 struct maint_role;
 
-/* work_directory: absolute, ours alone, made by the caller; copied. incarnation: random per process. */
-struct maint_role *maint_role_new(const char *work_directory, uint64_t incarnation, uint64_t now_us);
+struct maint_options {
+    const char *work_directory; /* absolute, ours alone, made by the caller; copied */
+    uint64_t incarnation;       /* random per process */
+    struct auto_compaction_options auto_compaction;
+};
+struct maint_role *maint_role_new(const struct maint_options *options, uint64_t now_us);
 /* Nobody may be running a slice of work. */
 void maint_role_free(struct maint_role *role);
 

@@ -1,4 +1,4 @@
-/* role_proxy: the links to the proxies (and maint, which only listens): proposals, reads, cluster requests.
+/* role_proxy: the links to the proxies (and to maint): proposals, reads, cluster requests.
  */
 #include "common/log.h"
 #include "common/request.h"
@@ -171,9 +171,8 @@ static void maint_up(void *context, struct bus_link *link, const struct bus_hell
 }
 
 static void maint_record(void *context, struct bus_link *link, const struct bus_record *received) {
-    (void)context;
-    (void)received;
-    bus_link_reset(link, "maint sent what it may not send to raft");
+    if (received->kind != BUS_MAINT_PROPOSE || !role_propose_own(context, received, RAFT_APPLY_GAP))
+        bus_link_reset(link, "maint sent what it may not send to raft");
 }
 
 struct bus_handler raft_role_maint_handler(struct raft_role *role) {

@@ -101,8 +101,12 @@ static bool maint_start(struct daemon *daemon, char error[512]) {
     (void)error;
     struct node *node = daemon->node;
     node->compactions = 0;
-    daemon->maint =
-        maint_role_new(NODE_MEMBER_DIRECTORY "/maint", random_next(&node->random), node->world->now_us);
+    struct maint_options options = {
+        .work_directory = NODE_MEMBER_DIRECTORY "/maint",
+        .incarnation = random_next(&node->random),
+        .auto_compaction = {.retention = random_between(&node->random, 500, 5000)},
+    };
+    daemon->maint = maint_role_new(&options, node->world->now_us);
     return true;
 }
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "common/log.h"
+#include "common/request.h"
 #include "maint/maint_role.h"
 
 #include "fake_checkpoint.h"
@@ -28,6 +29,9 @@ struct edge {
     struct bus_plan plan;
     struct buffer items;
     unsigned pieces;
+    /* of automatic compaction */
+    struct buffer proposal;
+    uint64_t proposal_term;
 };
 
 static struct edge raft, apply, proxy;
@@ -56,6 +60,14 @@ static void peer_record(void *context, struct bus_link *link, const struct bus_r
         assert_true(bus_get_plan(record, &edge->plan));
         buffer_append_bytes(&edge->items, edge->plan.body);
         edge->pieces++;
+        return;
+    }
+    if (record->kind == BUS_MAINT_PROPOSE) {
+        struct bus_proposal proposal;
+        assert_true(bus_get_proposal(record, &proposal));
+        edge->proposal.length = 0;
+        buffer_append_bytes(&edge->proposal, proposal.body);
+        edge->proposal_term = proposal.term;
         return;
     }
     assert_true(record->kind == BUS_MAINT_CHECKPOINT || record->kind == BUS_MAINT_COMPACT);
@@ -118,7 +130,10 @@ static int set_up(void **state) {
     (void)state;
     now = 1000;
     fake = (struct fake_checkpoint){0};
-    role = maint_role_new("/data/member/maint", 0xabc, now);
+    struct maint_options options = {.work_directory = "/data/member/maint",
+                                    .incarnation = 0xabc,
+                                    .auto_compaction = {.retention = 60000}};
+    role = maint_role_new(&options, now);
     open_edge(&raft, BUS_ROLE_RAFT, maint_role_raft_handler(role));
     open_edge(&apply, BUS_ROLE_APPLY, maint_role_apply_handler(role));
     open_edge(&proxy, BUS_ROLE_PROXY, maint_role_proxy_handler(role, 0));
@@ -136,6 +151,7 @@ static int tear_down(void **state) {
         bus_link_free(edges[i]->role);
         bus_link_free(edges[i]->peer);
         buffer_free(&edges[i]->items);
+        buffer_free(&edges[i]->proposal);
     }
     maint_role_free(role);
     fake_free(&fake);
@@ -484,6 +500,42 @@ static void test_apply_goes_away_from_a_plan(void **state) {
     }
 }
 
+/* --- automatic compaction: when is auto_compaction_test's business --- */
+
+static void tell_role(uint16_t raft_role, uint64_t term) {
+    assert_true(bus_put_raft_state(raft.peer, &(struct bus_raft_state){.role = raft_role, .term = term}));
+    settle();
+}
+
+static void test_auto_compaction(void **state) {
+    (void)state;
+    struct internal_request request;
+    struct compaction_request compaction;
+    connect_all();
+    tell_role(RAFT_FOLLOWER, 3);
+    tell(-1, -1, false); /* at revision 1000 */
+    for (unsigned second = 0; second < 70; second++)
+        pass(1000000);
+    assert_int_equal(raft.proposal.length, 0);
+    tell_role(RAFT_LEADER, 4);
+    for (unsigned second = 0; second < 7; second++)
+        pass(1000000);
+    assert_int_equal(raft.proposal_term, 4);
+    assert_true(internal_request_decode(buffer_bytes(&raft.proposal), &request));
+    assert_int_equal(request.id, 0);
+    assert_int_equal(request.number, INTERNAL_COMPACTION);
+    assert_true(compaction_request_decode(request.body, &compaction));
+    assert_int_equal(compaction.revision, 1000);
+    assert_false(compaction.physical);
+    /* Not on what may have been so before the link to raft was lost. */
+    disconnect_edge(&raft);
+    connect_edge(&raft);
+    raft.proposal.length = 0;
+    for (unsigned second = 0; second < 70; second++)
+        pass(1000000);
+    assert_int_equal(raft.proposal.length, 0);
+}
+
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -499,6 +551,7 @@ int main(void) {
         CASE(test_void_plan),
         CASE(test_refused_compaction),
         CASE(test_unreadable_checkpoint),
+        CASE(test_auto_compaction),
         CASE(test_checkpoint_of_another_index),
         CASE(test_apply_goes_away_from_a_plan),
     };
