@@ -382,6 +382,7 @@ static void commit_round(struct apply_role *role) {
     mvcc_commit(&role->mvcc);
     uint64_t written_us = role->options.clock_us();
     uint64_t took_us = written_us - role->round_began_us;
+    lessor_took(role->lessor, took_us);
     maintenance_took(&role->maintenance, took_us);
     metric_observe_us(METRIC_ETCD_DISK_BACKEND_COMMIT_DURATION_SECONDS, written_us - executed_us);
     metric_observe_us(METRIC_ETCD_SERVER_APPLY_DURATION_SECONDS, took_us);

@@ -23,6 +23,9 @@ enum {
     WINDOW_LEASES = 128,
     LATENCY_FIRST_US = 2000,
     LATENCY_SHARE = 8, /* of a new measurement */
+    ROUND_SHORT_US = 5000,
+    ROUND_LONG_US = 10000,
+    WINDOW_STEP = 32,
 };
 enum { REQUEST_ID = 1 };
 
@@ -39,7 +42,8 @@ struct lessor {
 
     size_t revoking; /* leases whose revocation is under way */
     uint64_t revoking_cost;
-    uint64_t latency_us; /* of revocations, from proposal to the end of the round that executes them */
+    uint64_t latency_us;  /* of revocations, from proposal to the end of the round that executes them */
+    uint64_t window_most; /* at present */
     uint64_t revoked_proposed_us; /* when the last one of the present round was proposed; 0: there is none */
     bool busy, moved;
 
@@ -107,6 +111,7 @@ struct lessor *lessor_new(const struct lessor_options *options) {
         lessor->options.checkpoint_us = CHECKPOINT_US;
     lessor->book = options->book;
     lessor->latency_us = LATENCY_FIRST_US;
+    lessor->window_most = WINDOW_MOST;
     lessor->book->observer = (struct lease_observer){
         .context = lessor, .granted = granted, .revoked = revoked, .checkpointed = checkpointed};
     each_lease(lessor, take_lease);
@@ -171,18 +176,18 @@ static void measure(struct lessor *lessor) {
     if (lessor->revoked_proposed_us == 0)
         return;
     uint64_t latency_us = lessor->now_us - lessor->revoked_proposed_us;
-    lessor->latency_us += latency_us / LATENCY_SHARE;
     lessor->latency_us -= lessor->latency_us / LATENCY_SHARE;
+    lessor->latency_us += latency_us / LATENCY_SHARE;
     lessor->revoked_proposed_us = 0;
 }
 
 /* What is under way is the rate times the latency (Little's law), within bounds. */
 static bool window_admits(const struct lessor *lessor, const struct lease *lease) {
     uint64_t window = lessor->latency_us * COST_PER_SECOND / SECOND_US;
+    if (window > lessor->window_most)
+        window = lessor->window_most;
     if (window < WINDOW_LEAST)
         window = WINDOW_LEAST;
-    if (window > WINDOW_MOST)
-        window = WINDOW_MOST;
     return lessor->revoking == 0 ||
            (lessor->revoking < WINDOW_LEASES && lessor->revoking_cost + lease->keys + 1 <= window);
 }
@@ -244,6 +249,17 @@ void lessor_advance(struct lessor *lessor, uint64_t now_us) {
 
 bool lessor_is_busy(const struct lessor *lessor) {
     return lessor->busy;
+}
+
+/* As TCP does with congestion: down by a quarter, up by a step. */
+void lessor_took(struct lessor *lessor, uint64_t round_us) {
+    uint64_t *most = &lessor->window_most;
+    if (lessor->revoked_proposed_us == 0)
+        return;
+    if (round_us > ROUND_LONG_US)
+        *most = *most - *most / 4 < WINDOW_LEAST ? WINDOW_LEAST : *most - *most / 4;
+    else if (round_us < ROUND_SHORT_US)
+        *most = *most + WINDOW_STEP > WINDOW_MOST ? WINDOW_MOST : *most + WINDOW_STEP;
 }
 
 /* --- requests --- */

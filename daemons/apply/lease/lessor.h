@@ -14,7 +14,8 @@
  *
  * Pacing. Revocations under way are bounded, by leases and by keys; as they are executed, the next are
  * proposed in the same round. How many keys: as many as it takes, at the latency seen, to delete 50,000 a
- * second: so many leases that end at once are gone soon, and a write never waits long behind them.
+ * second, so that many leases that end at once are gone soon; but fewer when a round with them takes more
+ * than 10 ms, because writes wait behind them.
  *
  * Failure modes.
  * - A proposal gets lost (raft was down, or did not lead): proposed again after two seconds. Twice executed
@@ -46,6 +47,8 @@ void lessor_free(struct lessor *lessor);
 void lessor_lead(struct lessor *lessor, bool leads, uint64_t term);
 /* At the end of each round, after its entries: sets what is new going, proposes what is due. */
 void lessor_advance(struct lessor *lessor, uint64_t now_us);
+/* The round's entries took so long; before its lessor_advance. */
+void lessor_took(struct lessor *lessor, uint64_t round_us);
 /* There is more to do than a round should: advance again soon. */
 bool lessor_is_busy(const struct lessor *lessor);
 

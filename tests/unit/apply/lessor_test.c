@@ -355,6 +355,28 @@ static void test_rate_at_any_latency(void **state) {
     }
 }
 
+/* Rounds of 20 ms: down to 64 keys, and up again when they are short. */
+static void test_fewer_in_long_rounds(void **state) {
+    struct world *world = *state;
+    lead(world, 3);
+    grant_with_keys(world, 1, 3000, 5, 9);
+    pass(world, 5 * SECOND);
+    for (unsigned i = 0; i < 30; i++) {
+        world->now_us += 20000;
+        run_proposals(world);
+        lessor_took(world->lessor, 20000);
+        pass(world, 0);
+    }
+    assert_int_equal(waiting_proposals(world), 6);
+    for (unsigned i = 0; i < 30; i++) {
+        world->now_us += 20000;
+        run_proposals(world);
+        lessor_took(world->lessor, 2000);
+        pass(world, 0);
+    }
+    assert_in_range(waiting_proposals(world), 90, 100);
+}
+
 static void test_large_lease_goes_alone(void **state) {
     struct world *world = *state;
     lead(world, 3);
@@ -571,6 +593,7 @@ int main(void) {
         CASE(test_restart_gives_full_time),
         CASE(test_few_at_a_time),
         CASE(test_rate_at_any_latency),
+        CASE(test_fewer_in_long_rounds),
         CASE(test_large_lease_goes_alone),
         CASE(test_many_renewed_at_once),
         CASE(test_checkpoints),
