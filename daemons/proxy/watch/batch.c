@@ -54,7 +54,7 @@ void batch_forget(struct batch *batch, const struct interest *interest) {
 
 static const struct encoded *form_of(struct batch *batch, const struct interest *interest,
                                      const struct watcher *watcher) {
-    unsigned form = watcher->filters << 1 | watcher->previous;
+    unsigned form = (unsigned)watcher->filters << 1 | (watcher->previous ? 1U : 0U);
     struct encoded *encoded = &batch->forms[form];
     if (batch->made[form])
         return encoded;
