@@ -12,6 +12,7 @@ struct watch_hub *hub_new(struct proxy_role *role) {
     hub->role = role;
     hub->index.keys.seed = hub->jitter = role->config.seed;
     hub->notify_us = UINT64_MAX;
+    hub->progress_start = INT64_MAX;
     return hub;
 }
 
@@ -143,6 +144,8 @@ static void shrink_ranges(struct watch_hub *hub) {
     if (hub->released == 0 || !worth)
         return;
     hub->released = 0;
+    if (hub->index.count == 0) /* nobody will want what is there now */
+        ring_clear(&hub->ring, hub->position + 1);
     struct interest_list all = {0};
     interest_index_all(&hub->index, &all);
     if (ranges_rebuild(&hub->ranges, &all))

@@ -137,6 +137,8 @@ struct watch_hub {
     uint64_t notify_us;            /* when the next progress notification is due */
     uint64_t jitter;               /* state of a random sequence */
     struct watch_stream *progress; /* streams whose request for progress waits */
+    bool progress_changed;         /* watchers of one of them have, since they were looked at */
+    int64_t progress_start;        /* the earliest future that one of them waits for */
     struct ask *asks, *asks_end;
     struct ask *unsent; /* the first that is not on the link */
     size_t ask_count;
@@ -225,6 +227,8 @@ void ask_free_all(struct watch_hub *hub);
  */
 void progress_send_when_synced(struct watch_stream *stream);
 void progress_forget(struct watch_stream *stream);
+/* Its watchers have changed: a request that waits may be answered now. */
+void progress_changed(const struct watch_stream *stream);
 void progress_deferred(struct watch_hub *hub);
 /* Another watcher of the stream wants notifications. */
 void progress_notify(struct watch_stream *stream);

@@ -30,7 +30,13 @@ void progress_send_when_synced(struct watch_stream *stream) {
         stream->progress_wanted = true;
         stream->progress_next = stream->hub->progress;
         stream->hub->progress = stream;
+        stream->hub->progress_changed = true;
     }
+}
+
+void progress_changed(const struct watch_stream *stream) {
+    if (stream->progress_wanted)
+        stream->hub->progress_changed = true;
 }
 
 void progress_forget(struct watch_stream *stream) {
@@ -43,14 +49,21 @@ void progress_forget(struct watch_stream *stream) {
     stream->progress_wanted = false;
 }
 
+/* There may be many that wait, and many rounds before one can be told. */
 void progress_deferred(struct watch_hub *hub) {
+    if (!hub->progress_changed && awaits_the_future(hub, hub->progress_start))
+        return;
+    hub->progress_changed = false;
+    hub->progress_start = INT64_MAX;
     struct watch_stream *next = NULL;
     for (struct watch_stream *at = hub->progress; at != NULL; at = next) {
         next = at->progress_next;
-        if (!can_be_told(at))
-            continue;
-        progress_forget(at);
-        progress_send_when_synced(at);
+        if (can_be_told(at)) {
+            progress_forget(at);
+            progress_send_when_synced(at);
+        } else if (awaits_the_future(hub, at->latest_start) && at->latest_start < hub->progress_start) {
+            hub->progress_start = at->latest_start;
+        }
     }
 }
 

@@ -42,6 +42,7 @@ void stream_add(struct watch_stream *stream, struct watcher *watcher) {
             (stream->count - place) * sizeof(struct watcher *));
     stream->watchers[place] = watcher;
     stream->count++;
+    progress_changed(stream);
 }
 
 static int64_t latest_start(const struct watch_stream *stream) {
@@ -57,6 +58,7 @@ void stream_remove(struct watch_stream *stream, const struct watcher *watcher) {
     size_t place = place_of(stream, watcher->id);
     stream->count--;
     stream->notified -= watcher->notify;
+    progress_changed(stream);
     memmove((void *)&stream->watchers[place], (const void *)&stream->watchers[place + 1],
             (stream->count - place) * sizeof(struct watcher *));
     if (watcher->start > stream->hub->position && watcher->start == stream->latest_start)

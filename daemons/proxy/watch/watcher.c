@@ -23,6 +23,8 @@ static void set_state(struct watcher *watcher, enum watcher_state state) {
     count(watcher, -1);
     watcher->state = (uint8_t)state;
     count(watcher, 1);
+    if (watcher->stream->unsynced == 0)
+        progress_changed(watcher->stream);
 }
 
 static void add_member(struct watcher *watcher, unsigned lane) {
