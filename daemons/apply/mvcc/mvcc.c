@@ -193,19 +193,21 @@ static bool spill_due(struct mvcc *mvcc) {
            recent_oldest_revision(recent) < mvcc->revision - SPILL_REVISIONS;
 }
 
-/* Puts the oldest unspilled states into the batch, a bounded amount. */
+/*
+ * Puts the oldest unspilled states into the batch: up to twice what changes have brought, so they never pile
+ * up; what lies between them, spilled, superseded or only read, does not count.
+ */
 static bool spill(struct mvcc *mvcc) {
-    size_t most = mvcc->spill_step + 2 * mvcc->batch_bytes;
-    size_t begin = mvcc->recent.spill_bytes;
-    bool any = false;
-    while (mvcc->recent.dirty_count > 0 && begin - mvcc->recent.spill_bytes < most && spill_due(mvcc)) {
+    size_t most = mvcc->spill_step + 2 * mvcc->recent.changed_bytes;
+    size_t bytes = 0;
+    while (mvcc->recent.dirty_count > 0 && bytes < most && spill_due(mvcc)) {
         const struct recent_entry *entry = recent_spill(&mvcc->recent);
         if (entry == NULL)
             break;
         mvcc->store->operations->batch_put(mvcc->batch, recent_store_key(entry), recent_encoded(entry));
-        any = true;
+        bytes += entry->size;
     }
-    return any;
+    return bytes > 0;
 }
 
 struct recent_mark mvcc_request_snapshot(struct mvcc *mvcc) {

@@ -190,7 +190,13 @@ static void list_clear(struct entry_list *list) {
 }
 
 void recent_change(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record) {
-    list_add(&recent->pending, add(recent, key, hash, record, true));
+    struct recent_entry *entry = add(recent, key, hash, record, true);
+    recent->changed_bytes += entry->size;
+    list_add(&recent->pending, entry);
+}
+
+bool recent_admits(const struct recent *recent) {
+    return recent->bytes <= recent->limit + recent->limit / 4;
 }
 
 void recent_remember(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record) {
@@ -302,6 +308,7 @@ bool recent_passed(const struct recent *recent, struct recent_mark mark) {
 void recent_written(struct recent *recent) {
     list_clear(&recent->pending);
     list_clear(&recent->kept);
+    recent->changed_bytes = 0;
 }
 
 static bool at_spill(const struct recent *recent) {

@@ -9,8 +9,8 @@
  *
  * A log of segments: entries are appended, never changed; an index by hash names the newest entry of each
  * key. From old to new lie entries that may be evicted, then (from `spill`) those of which some are dirty.
- * Memory is bounded by recent_trim; in between (inside an entry, however large) nothing moves or goes away,
- * so records found may be borrowed until then.
+ * Memory is bounded by recent_trim, provided that unspilled entries are spilled (mvcc.c); in between (inside
+ * an entry, however large) nothing moves or goes away, so records found may be borrowed until then.
  */
 #ifndef QUORATE_APPLY_MVCC_RECENT_H
 #define QUORATE_APPLY_MVCC_RECENT_H
@@ -54,9 +54,10 @@ struct recent_slot {
 struct recent {
     size_t limit; /* bytes */
     struct recent_segment *first, *last, *spare;
-    uint64_t sequence;  /* of the last segment */
-    size_t bytes;       /* of all entries */
-    size_t spill_bytes; /* of those from `spill` on */
+    uint64_t sequence;    /* of the last segment */
+    size_t bytes;         /* of all entries */
+    size_t spill_bytes;   /* of those from `spill` on */
+    size_t changed_bytes; /* of changes since recent_written */
     size_t dirty_count;
     struct recent_place evict, spill;
     struct dirty_index index;
@@ -87,6 +88,8 @@ void recent_load(const struct recent_entry *entry, struct record *record);
 struct recent_entry *recent_find(struct recent *recent, struct bytes key, uint64_t hash);
 /* A change of the key; copies. */
 void recent_change(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record);
+/* Whether what is only read may be remembered. Not once trimming is far behind, because much is unspilled. */
+bool recent_admits(const struct recent *recent);
 /* What the store says of a key that is not known here. record NULL: it does not exist. */
 void recent_remember(struct recent *recent, struct bytes key, uint64_t hash, const struct record *record);
 

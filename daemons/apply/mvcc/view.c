@@ -90,7 +90,7 @@ bool view_get(struct view *view, struct bytes key, int64_t revision, struct foun
     ++*examined;
     if (exists)
         record_load_current(found->value.bytes, &found->record);
-    if (view->recent != NULL)
+    if (view->recent != NULL && recent_admits(view->recent))
         recent_remember(view->recent, key, hash, exists ? &found->record : NULL);
     return exists && walk_back(view, revision, found, examined);
 }
