@@ -272,7 +272,8 @@ static void acknowledge(struct writer *writer, struct bytes response) {
     if (churn->known[revision])
         violate(writer, "two writes acknowledged at one revision, one to writer", revision);
     churn->known[revision] = true;
-    churn->digests[revision] = digest;
+    bool forget = churn->totals.acknowledged - churn->totals.without_effect == churn->options.forget_at;
+    churn->digests[revision] = forget ? ~digest : digest;
     if (revision > churn->totals.revision)
         churn->totals.revision = revision;
     if (writer->index == churn->options.writers)

@@ -24,6 +24,8 @@ struct churn_options {
     double rate; /* writes a second, all together, without the pulse */
     uint64_t seed;
     uint64_t timeout_us;
+    uint64_t
+        forget_at; /* this acknowledged write, counted from 1, is remembered wrongly; 0: none (witness.h) */
     /* The pulse was acknowledged at a revision; the request began at. */
     void (*pulsed)(void *owner, uint64_t started_ns, int64_t revision);
     void (*violated)(void *owner, const char *what, int64_t seen, int64_t before);

@@ -54,9 +54,11 @@ static const char usage[] =
     "\n"
     "  --tagged LOG        fault campaign client: commands on standard input, events on standard output,\n"
     "                      what was acknowledged into LOG\n"
-    "  --witness           watch campaign client: the same; --watchers, --writers, --rate (2000), --seed N "
-    "of what\n"
-    "                      is written and watched, --no-progress: ask for no progress answers\n"
+    "  --witness           watch campaign client: commands and events likewise; --watchers, --writers,\n"
+    "                      --rate (2000)\n"
+    "  --seed N            of what is written and watched (0)\n"
+    "  --no-progress       it asks for no progress answers\n"
+    "  --plant FAULT       it makes one mistake: drop, double, alter or promise (ops/load/witness.h)\n"
     "  --writers W         (64)    --readers R  (8)\n"
     "  --pause-us P        of a client between two requests (0)\n"
     "  --timeout-ms T      give a request up after so long (10000)\n";
@@ -72,6 +74,7 @@ static struct command {
     const char *fanout_name;
     struct expiry_options expiry;
     bool witness, no_progress;
+    const char *plant_name;
     uint64_t seed;
     const char *endpoint_list, *workload_name;
     double reads;
@@ -129,6 +132,7 @@ static const struct setting {
     {"witness", FLAG, &command.witness},
     {"seed", COUNT, &command.seed},
     {"no-progress", FLAG, &command.no_progress},
+    {"plant", TEXT, &command.plant_name},
     {"tagged", TEXT, &command.tagged.log_path},
     {"writers", SIZE, &command.tagged.writers},
     {"readers", SIZE, &command.tagged.readers},
@@ -286,6 +290,16 @@ static int expire(void) {
     return expiry_run(expiry) ? 0 : 1;
 }
 
+static enum witness_plant plant_of(const char *name) {
+    static const char *const names[] = {"nothing", "drop", "double", "alter", "promise"};
+    if (name == NULL)
+        return PLANT_NOTHING;
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return (enum witness_plant)i;
+    refuse("unknown fault to --plant", name);
+}
+
 static int witness(void) {
     struct witness_options options = {
         .endpoints = command.endpoints,
@@ -297,6 +311,7 @@ static int witness(void) {
         .no_progress = command.no_progress,
         .timeout_us = command.tagged.timeout_us,
     };
+    options.plant = plant_of(command.plant_name);
     if (options.watchers < 20 || options.writers == 0)
         refuse("--witness", "needs 20 watchers and a writer");
     return witness_run(&options) == 0 ? 0 : 1;

@@ -17,6 +17,7 @@ enum {
     RESTART_AFTER_S = 300, /* a watcher, on average */
     TRICKLE_NS = 100 * 1000 * 1000,
     SHOWN = 50,
+    PLANT_AT = 1000, /* events, or acknowledged writes */
 };
 
 static const char *const breadth_names[BREADTH_COUNT] = {"the pulse", "one key", "one writer",
@@ -101,15 +102,27 @@ static void on_created(struct watch_stream *stream, struct watcher *watch, int64
     watcher->first = revision;
 }
 
+/* The event as the watcher is to take it: normally once, as it is. */
+static void take(struct witness *witness, struct witness_watcher *watcher, const struct watch_event *event) {
+    enum witness_plant plant = witness->events == PLANT_AT ? witness->options->plant : PLANT_NOTHING;
+    struct watch_event seen = *event;
+    if (plant == PLANT_DROP)
+        return;
+    if (plant == PLANT_ALTER)
+        seen.now.version++;
+    for (int times = plant == PLANT_DOUBLE ? 2 : 1; times > 0; times--)
+        digest_add(&watcher->digest, seen.now.modified,
+                   history_digest(&seen, watcher->watch.create.previous));
+}
+
 static void on_event(struct watch_stream *stream, struct watcher *watch, const struct watch_event *event) {
     struct witness_watcher *watcher = (struct witness_watcher *)watch;
     struct witness_stream *mine = stream_of(stream);
     mine->witness->events++;
-    bool previous = watch->create.previous;
-    if (event->has_previous && !previous)
+    if (event->has_previous && !watch->create.previous)
         witness_violation(mine->witness, watcher - mine->witness->watchers,
                           "prev_kv nobody asked for; revision", event->now.modified, 0);
-    digest_add(&watcher->digest, event->now.modified, history_digest(event, previous));
+    take(mine->witness, watcher, event);
     if (watcher->breadth == BREADTH_PULSE) {
         mine->pulse = event->now.modified;
         note_recovery(mine);
@@ -274,6 +287,7 @@ static void set_up(struct witness *witness) {
                                   .rate = options->rate,
                                   .seed = options->seed,
                                   .timeout_us = options->timeout_us,
+                                  .forget_at = options->plant == PLANT_PROMISE ? PLANT_AT : 0,
                                   .pulsed = on_pulsed,
                                   .violated = on_churn_violated,
                                   .owner = witness};

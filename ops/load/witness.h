@@ -20,6 +20,15 @@
 
 #include "ops/load/grpc_client.h"
 
+/* Does one thing wrong, to see that the comparison finds it. */
+enum witness_plant {
+    PLANT_NOTHING,
+    PLANT_DROP,   /* a watcher overlooks an event */
+    PLANT_DOUBLE, /* sees one twice */
+    PLANT_ALTER,  /* sees another version */
+    PLANT_PROMISE /* a writer remembers another write than it was promised */
+};
+
 struct witness_options {
     const struct grpc_endpoint *endpoints;
     size_t endpoint_count;
@@ -28,6 +37,7 @@ struct witness_options {
     uint64_t seed;    /* of what is written and watched; not of when it happens */
     bool no_progress; /* ask for no progress answers (etcd before 3.4.25 gives them too early) */
     uint64_t timeout_us;
+    enum witness_plant plant;
 };
 
 /* Blocks until stopped and compared. Returns the number of violations. */

@@ -14,6 +14,7 @@
 
 enum {
     PATIENCE_S = 60, /* without any progress */
+    CATCH_UP_S = 15, /* without an event for anybody */
     GRACE_MS = 1000, /* for events too many */
 };
 
@@ -167,7 +168,7 @@ static void wait_for_watchers(struct verdict *verdict) {
             late += behind(&witness->watchers[i]) ? 1 : 0;
         uint64_t now = loop_now_ns();
         if (witness->events != seen || limit == 0)
-            limit = now + (uint64_t)PATIENCE_S * SECOND_NS;
+            limit = now + (uint64_t)CATCH_UP_S * SECOND_NS;
         seen = witness->events;
         if (late == 0 || now > limit)
             break;
