@@ -106,6 +106,8 @@ struct bus_link *bus_link_new(const char *name, enum bus_role own_role, uint8_t 
                               struct bus_transport transport, struct bus_handler handler);
 void bus_link_free(struct bus_link *link);
 const char *bus_link_name(const struct bus_link *link);
+/* Another limit than BUS_PENDING_LIMIT: the simulator's links are to run out of room. */
+void bus_link_limit(struct bus_link *link, size_t bytes);
 
 /* --- for the role --- */
 bool bus_link_is_up(const struct bus_link *link);

@@ -26,6 +26,7 @@ struct bus_link *bus_link_new(const char *name, enum bus_role own_role, uint8_t 
                               struct bus_transport transport, struct bus_handler handler) {
     REQUIRE(handler.record != NULL && transport.send != NULL);
     struct bus_link *link = must_zalloc(sizeof *link);
+    link->pending_limit = BUS_PENDING_LIMIT;
     (void)snprintf(link->name, sizeof link->name, "%s", name);
     link->own_role = own_role;
     link->own_slot = own_slot;
@@ -96,9 +97,13 @@ static size_t unsent(const struct bus_link *link) {
     return link->first == link->count ? 0 : link->pending.length - link->frames[link->first].start;
 }
 
+void bus_link_limit(struct bus_link *link, size_t bytes) {
+    link->pending_limit = bytes;
+}
+
 size_t bus_link_room(const struct bus_link *link) {
     size_t used = unsent(link);
-    return !link->up || used >= BUS_PENDING_LIMIT ? 0 : BUS_PENDING_LIMIT - used;
+    return !link->up || used >= link->pending_limit ? 0 : link->pending_limit - used;
 }
 
 static void open_frame(struct bus_link *link) {
@@ -150,7 +155,7 @@ void bus_link_commit(struct bus_link *link, const struct bus_record *record) {
     frame->end = link->pending.length;
     frame->records++;
     link->counts.records_sent++;
-    if (unsent(link) >= BUS_PENDING_LIMIT)
+    if (unsent(link) >= link->pending_limit)
         link->full = true;
     if (bus_trace)
         trace(link, "out", record, length);
@@ -250,7 +255,7 @@ static bool send_and_tell(struct bus_link *link) {
     bool sent = send_pending(link);
     /* The role hears of new room late, when a quarter is free, so that it does not come back for every
      * record. */
-    while (link->up && link->full && unsent(link) <= BUS_PENDING_LIMIT / 4 * 3) {
+    while (link->up && link->full && unsent(link) <= link->pending_limit / 4 * 3) {
         link->full = false;
         if (link->handler.room == NULL)
             break;

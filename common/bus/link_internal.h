@@ -46,6 +46,7 @@ struct bus_link {
     struct pending_frame *frames;
     size_t first, count, capacity;
     size_t record_start; /* between begin and commit */
+    size_t pending_limit;
     bool building;
     bool full;                   /* room was 0; the role is told when there is some again */
     bool flushing;               /* inside bus_link_flush */

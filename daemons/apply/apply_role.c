@@ -277,17 +277,21 @@ struct apply_role *apply_role_new(const struct apply_options *options, uint64_t 
     }
     role->now_us = role->flush_began_us = now_us;
     role->durable = mvcc_durable_index(&role->mvcc);
+    if (options->large_delete_keys != 0)
+        role->mvcc.large_delete_keys = options->large_delete_keys;
     role->lessor = lessor_new(&(struct lessor_options){.book = &role->mvcc.leases,
                                                        .election_us = options->election_us,
                                                        .checkpoint_us = options->lease_checkpoint_us,
                                                        .propose = propose,
                                                        .context = role});
-    role->reads = reads_new(&role->mvcc, &(struct reads_options){.inline_keys = role->options.inline_keys,
-                                                                 .answer_bytes = role->options.answer_bytes,
-                                                                 .quota_bytes = options->quota_bytes,
-                                                                 .lessor = role->lessor});
+    role->reads =
+        reads_new(&role->mvcc, &(struct reads_options){.inline_keys = role->options.inline_keys,
+                                                       .answer_bytes = role->options.answer_bytes,
+                                                       .quota_bytes = options->quota_bytes,
+                                                       .history_part_bytes = options->history_part_bytes,
+                                                       .lessor = role->lessor});
     reads_set_term(role->reads, role->mvcc.term);
-    role->publisher = publisher_new(&role->mvcc);
+    role->publisher = publisher_new(&role->mvcc, options->publish_bytes);
     maintenance_init(&role->maintenance,
                      &(struct maintenance_options){.mvcc = &role->mvcc,
                                                    .reads = role->reads,

@@ -55,6 +55,11 @@ struct apply_options {
     uint32_t inline_keys;
     /* Bytes of answers that may wait in memory in all; 0: 64 MiB. */
     uint64_t answer_bytes;
+    /* Keys a delete or a revocation writes in one part; 0: 10,000. */
+    uint64_t large_delete_keys;
+    /* Bytes of a part of history, and of the events of one revision that go into the stream; 0: 64 KiB, 1
+     * MiB. */
+    size_t history_part_bytes, publish_bytes;
     /* For durations in metrics, monotonic microseconds; NULL: none are measured. */
     uint64_t (*clock_us)(void);
     /* Of the hash tables over keys: random and private in production, so that nobody can choose colliding

@@ -199,6 +199,10 @@ static void start_history(struct reads *reads, const struct read *read,
         reads_refuse(reads, read->id, STATUS_UNDECODABLE);
         return;
     }
+    if (reads->options.history_part_bytes != 0) {
+        history.part_target = reads->options.history_part_bytes;
+        history.part_limit = 4 * history.part_target;
+    }
     struct apply_job *job = job_of_read(reads, read, JOB_HISTORY);
     buffer_free(&job->body);
     job->history = history;

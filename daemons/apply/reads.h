@@ -29,6 +29,7 @@ struct reads_options {
     uint32_t inline_keys;
     uint64_t answer_bytes;
     uint64_t quota_bytes;
+    size_t history_part_bytes; /* 0: 64 KiB; a part is split beyond four times as much */
     struct lessor *lessor;
 };
 

@@ -37,6 +37,14 @@ struct proxy_role;
  */
 enum { PROXY_REQUEST_LIMIT = 2 << 20 };
 
+/* Of what watches keep and send; 0: what suits a node (watch/hub.c). Smaller ones are for tests. */
+struct watch_limits {
+    size_t ring_bytes, ring_events; /* of recent events kept */
+    size_t piece_bytes;             /* a response is cut between revisions beyond */
+    size_t fragment_bytes;          /* a fragment; 0: max_request_bytes and 512 KiB, as etcd */
+    size_t held_bytes; /* of one revision read from history; beyond: fragments, asked for or not */
+};
+
 struct proxy_role_config {
     uint8_t slot;               /* 0..7 */
     uint64_t id_seed;           /* microseconds of the wall clock at start: the first counter of our ids */
@@ -47,6 +55,7 @@ struct proxy_role_config {
     uint64_t election_us;       /* election timeout: streams that need a leader end after three without */
     uint64_t watch_progress_us; /* between progress notifications; less than 100 ms counts as that */
     uint64_t seed;              /* random: hashing, jitter */
+    struct watch_limits watch_limits;
 };
 
 /* Where a call goes. */

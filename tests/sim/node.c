@@ -39,6 +39,8 @@ static void open_links(struct daemon *daemon) {
         link->link = bus_link_new(link->name, daemon->kind->role, daemon->slot, link->peer, link->peer_slot,
                                   incarnation, edge_transport(link->end),
                                   tamper_handler(&link->tamper, handler, &daemon->node->tamper_random));
+        if (daemon->node->pending_bytes != 0)
+            bus_link_limit(link->link, daemon->node->pending_bytes);
         daemon->kind->attach(daemon, link->peer, link->peer_slot, link->link);
     }
     for (unsigned i = 0; i < daemon->link_count; i++)
@@ -220,6 +222,23 @@ static void make_edge(struct node *node, unsigned *count, unsigned listener, uns
     node->edges[(*count)++] = edge;
 }
 
+static size_t often_small(struct random *random, uint64_t least, uint64_t most) {
+    return random_chance(random, 1, 2) ? 0 : (size_t)random_delay(random, least, most);
+}
+
+static void choose_watch_sizes(struct node *node) {
+    struct random *random = &node->random;
+    node->history_part_bytes = often_small(random, 1, 10000);
+    node->publish_bytes = often_small(random, 100, 10000);
+    node->watch_limits = (struct watch_limits){
+        .ring_bytes = often_small(random, 1, 100000),
+        .ring_events = often_small(random, 1, 300),
+        .piece_bytes = often_small(random, 1, 5000),
+        .fragment_bytes = often_small(random, 1, 1000),
+        .held_bytes = often_small(random, 1, 1000),
+    };
+}
+
 static void choose_sizes(struct node *node) {
     struct random *random = &node->random;
     node->segment_bytes = UINT64_C(4096) << random_below(random, 5);
@@ -228,6 +247,10 @@ static void choose_sizes(struct node *node) {
     node->cache_bytes = (size_t)UINT64_C(1) << random_between(random, 8, 20);
     node->inline_keys = (uint32_t)random_between(random, 1, 32);
     node->lease_checkpoint_us = random_between(random, 50000, 500000);
+    node->large_delete_keys = random_chance(random, 1, 4) ? random_between(random, 1, 4) : 0;
+    choose_watch_sizes(node);
+    if (random_chance(random, 1, 4))
+        node->pending_bytes = (size_t)random_delay(random, 100, 100000);
     /* In some runs the counter of request ids, 42 bits of the clock, wraps. */
     node->clock_base_us = UINT64_C(1) << 52;
     if (random_chance(random, 1, 4))

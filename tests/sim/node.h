@@ -13,6 +13,7 @@
 #include "maint/maint_role.h"
 #include "model_disk.h"
 #include "process.h"
+#include "proxy/proxy_role.h"
 #include "sim_bus.h"
 #include "sim_store.h"
 #include "tamper.h"
@@ -85,7 +86,9 @@ struct node {
     uint64_t segment_bytes, release_bytes, flush_entries;
     size_t cache_bytes;
     uint32_t inline_keys;
-    uint64_t lease_checkpoint_us;
+    uint64_t lease_checkpoint_us, large_delete_keys;
+    size_t history_part_bytes, publish_bytes, pending_bytes; /* 0: what is usual */
+    struct watch_limits watch_limits;
     /* A proxy is about to be torn down: its calls will never be answered. */
     void (*proxy_died)(void *context, unsigned slot);
     void *context;

@@ -38,6 +38,9 @@ static bool apply_start(struct daemon *daemon, char error[512]) {
         .inline_keys = node->inline_keys,
         .election_us = ELECTION_US,
         .lease_checkpoint_us = node->lease_checkpoint_us,
+        .large_delete_keys = node->large_delete_keys,
+        .history_part_bytes = node->history_part_bytes,
+        .publish_bytes = node->publish_bytes,
     };
     apply->started_us = node->world->now_us;
     apply->role = apply_role_new(&options, apply_now(daemon), error);

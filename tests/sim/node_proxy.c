@@ -20,6 +20,7 @@ static bool proxy_start(struct daemon *daemon, char error[512]) {
         .pending_limit = 1000,
         .waiting_bytes = 1 << 20,
         .max_request_bytes = 1572864,
+        .watch_limits = daemon->node->watch_limits,
         .election_us = 1000000,
         .watch_progress_us = 1000000,
         .seed = daemon->node->world->now_us,

@@ -16,7 +16,8 @@ enum {
     TAKE_SLOW_US = 1000000,
     REOPEN_HIGH_US = 60000,
     QUIET_US = 200,
-    BACKLOG_HUGE = 1 << 20, /* a slow one: what waits seems so many times as large */
+    BACKLOG_LARGE = 1 << 10, /* what waits seems so many times as large: one response stops a watcher, */
+    BACKLOG_HUGE = 1 << 20,  /* and all of its proxy */
     FIRST_OWN_ID = 1000,
 };
 
@@ -73,6 +74,7 @@ static void learn(struct subscription *subscription, const struct watch_told *to
             next = (int64_t)told->header_revision + 1;
         break;
     case NOTE_EVENT:
+    case NOTE_GROUP:
         if (told->whole)
             next = (int64_t)told->revision + 1 + (subscribers_plant_late ? 1 : 0);
         break;
@@ -183,7 +185,7 @@ static void reopen(void *context, uint64_t argument) {
     session->committed = committed;
     session->owner = subscriber;
     if (!subscribers->stopped && random_chance(&subscribers->random, 1, 3))
-        session->backlog_factor = BACKLOG_HUGE;
+        session->backlog_factor = random_chance(&subscribers->random, 1, 2) ? BACKLOG_LARGE : BACKLOG_HUGE;
     session->next = subscribers->sessions;
     subscribers->sessions = session;
     subscriber->session = session;

@@ -134,7 +134,7 @@ static void check_compacted_start(const struct walk *walk) {
         return;
     for (size_t i = 0; i < subscription->count; i++) {
         enum watch_note_kind kind = subscription->notes[i].kind;
-        if (kind == NOTE_EVENT || kind == NOTE_PROGRESS)
+        if (kind == NOTE_EVENT || kind == NOTE_GROUP || kind == NOTE_PROGRESS)
             world_fail(walk->judge->world, "%s: served, although %" PRIu64 " had been compacted before",
                        subscription_text(subscription), compacted);
     }
@@ -158,7 +158,7 @@ static void check_subscription(struct walk *walk) {
             check_created(walk, note);
         else if (note->kind == NOTE_EVENT)
             check_event(walk, note);
-        else if (note->kind == NOTE_PROGRESS)
+        else if (note->kind == NOTE_PROGRESS || note->kind == NOTE_GROUP)
             check_progress(walk, note);
         else
             check_canceled(walk, note);
@@ -178,8 +178,8 @@ static int64_t resumption(const struct subscription *subscription) {
             break;
         if (note->kind == NOTE_CANCELED)
             behind = (int64_t)note->revision;
-        else if ((note->kind == NOTE_EVENT && note->whole) || note->kind == NOTE_PROGRESS ||
-                 (note->kind == NOTE_CREATED && subscription->start == 0))
+        else if ((note->kind == NOTE_EVENT && note->whole) || note->kind == NOTE_GROUP ||
+                 note->kind == NOTE_PROGRESS || (note->kind == NOTE_CREATED && subscription->start == 0))
             behind = (int64_t)note->revision + 1;
         if (behind > next)
             next = behind;

@@ -252,7 +252,8 @@ static void take_events(struct subscription *subscription, struct bytes message,
     struct wire_reader reader = wire_reader_of(message);
     struct wire_field field;
     bool first = true;
-    if (response->fragment && !subscription->wish->fragment)
+    if (response->fragment && !subscription->wish->fragment &&
+        subscription->session->node->watch_limits.held_bytes == 0)
         world_fail(subscription->session->world, "%s: a fragment, which was not asked for",
                    subscription_text(subscription));
     while (wire_next(&reader, &field)) {
@@ -294,6 +295,12 @@ static void take_progress(struct watch_session *session, struct subscription *su
     }
 }
 
+/* The last fragment may be empty: when the first ones went out, nobody knew that they were all. */
+static void end_group(struct subscription *subscription) {
+    subscription->group_open = false;
+    add_note(subscription, NOTE_GROUP, subscription->revision);
+}
+
 static void take_response(struct watch_session *session, struct bytes message) {
     struct watch_response response;
     if (!decode_response(message, &response)) {
@@ -332,6 +339,10 @@ static void take_response(struct watch_session *session, struct bytes message) {
         told.whole = !response.fragment;
         take_events(told.subscription, message, &response);
         told.revision = told.subscription->revision;
+    } else if (told.subscription->group_open) {
+        told.kind = NOTE_GROUP;
+        told.revision = told.subscription->revision;
+        end_group(told.subscription);
     } else {
         told.kind = NOTE_PROGRESS;
         take_progress(session, told.subscription, &response);
@@ -366,6 +377,14 @@ static size_t backlog(void *context) {
     return session->backlog * session->backlog_factor;
 }
 
+/* Then the rest may have become unobtainable, and the stream ends as etcd's never does. */
+static bool is_within_fragments(const struct watch_session *session) {
+    bool within = false;
+    for (size_t i = 0; i < session->answered; i++)
+        within = within || session->subscriptions[i]->group_open;
+    return within;
+}
+
 static void end(void *context, uint16_t status) {
     struct watch_session *session = context;
     if (process_current == NULL || !process_boundary(process_current))
@@ -373,7 +392,8 @@ static void end(void *context, uint16_t status) {
     session->ended = true;
     session->end_status = status;
     world_trace(session->world, "stream %u ends with status %u", session->number, status);
-    if (!session->needs_leader || status != STATUS_NO_LEADER)
+    if ((!session->needs_leader || status != STATUS_NO_LEADER) &&
+        (status != STATUS_STOPPED || !is_within_fragments(session)))
         world_fail(session->world, "stream %u was ended with status %u", session->number, status);
     session->committed(session);
 }

@@ -24,6 +24,7 @@
 enum watch_note_kind {
     NOTE_CREATED,  /* revision: of the store, as the header says */
     NOTE_EVENT,    /* revision: its own */
+    NOTE_GROUP,    /* an empty last fragment; revision: of the events before */
     NOTE_PROGRESS, /* everything up to this revision has been said */
     NOTE_CANCELED, /* revision: the compacted one; 0: another reason */
     NOTE_FREED,    /* the id of one that was canceled as compacted is free again; never among the notes */

@@ -4,8 +4,8 @@
 #include "apply/watch/encode.h"
 
 enum {
-    PART_TARGET = 64 << 10, /* a part ends with the revision that reaches this */
-    PART_LIMIT = 256 << 10, /* and is split before it exceeds this, unless a single event does */
+    PART_TARGET = 64 << 10,
+    PART_LIMIT = 256 << 10,
     PROGRESS_RECORDS = 200000,
     COST_BYTES = 1024,  /* so much of a value costs like another record */
     COST_PREVIOUS = 10, /* a lookup, possibly on disk */
@@ -13,7 +13,11 @@ enum {
 
 bool history_read_begin(struct history_read *read, const struct view *view,
                         const struct history_request *request) {
-    *read = (struct history_read){.view = *view, .to = request->to, .next = {.main = request->from}};
+    *read = (struct history_read){.view = *view,
+                                  .part_target = PART_TARGET,
+                                  .part_limit = PART_LIMIT,
+                                  .to = request->to,
+                                  .next = {.main = request->from}};
     read->view.snapshot = NULL;
     read->view.recent = NULL;
     read->slice_from = request->from;
@@ -53,15 +57,15 @@ static void put_part(struct history_read *read, enum history_part kind, int64_t 
 static void reach_revision(struct history_read *read, int64_t main) {
     read->whole = read->part.length;
     read->current = main;
-    if (read->part.length >= PART_TARGET || read->since_part >= PROGRESS_RECORDS)
+    if (read->part.length >= read->part_target || read->since_part >= PROGRESS_RECORDS)
         put_part(read, HISTORY_COMPLETE, main - 1, read->part.length);
 }
 
 static void add_event(struct history_read *read, const struct event *event) {
     size_t size = event_size(event);
-    if (read->part.length + size > PART_LIMIT && read->whole > 0)
+    if (read->part.length + size > read->part_limit && read->whole > 0)
         put_part(read, HISTORY_COMPLETE, read->current - 1, read->whole);
-    if (read->part.length + size > PART_LIMIT && read->part.length > 0)
+    if (read->part.length + size > read->part_limit && read->part.length > 0)
         put_part(read, HISTORY_PARTIAL, read->current, read->part.length);
     event_put(&read->part, event);
 }

@@ -28,6 +28,8 @@
 struct history_read {
     struct view view; /* the store as it is; compacted: as of the begin */
     struct watched_keys keys;
+    size_t part_target; /* a part ends with the revision that reaches this, */
+    size_t part_limit;  /* and is split before it exceeds this, unless a single event does */
     int64_t to;
     struct revision next; /* where the pass goes on */
     int64_t slice_from;   /* the revision where the last slice began */

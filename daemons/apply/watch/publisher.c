@@ -9,7 +9,7 @@
 #include "apply/watch/watched_keys.h"
 
 enum {
-    REVISION_BYTES = 1 << 20, /* of one revision's events for one proxy; more come from history */
+    REVISION_BYTES = 1 << 20,
     EVENTS_KEEP = 256 << 10,
     QUESTIONS_LIMIT = 1 << 18, /* that wait; more are refused */
 };
@@ -28,6 +28,7 @@ struct event_stream {
 
 struct publisher {
     struct mvcc *mvcc;
+    size_t revision_bytes;
     struct event_stream streams[BUS_PROXY_SLOTS];
     uint8_t interested;         /* slots with ranges */
     uint8_t touched, left_out;  /* by the running entry; what is left out is touched too */
@@ -107,7 +108,7 @@ static bool wants(void *context, struct bytes key, int64_t revision, bool *previ
 
 static void gather(struct publisher *publisher, unsigned slot, const struct event *event) {
     struct event_stream *stream = &publisher->streams[slot];
-    if (stream->events.length + event_size(event) > REVISION_BYTES) {
+    if (stream->events.length + event_size(event) > publisher->revision_bytes) {
         publisher->left_out |= bit(slot);
         buffer_reset(&stream->events, EVENTS_KEEP);
     } else {
@@ -253,9 +254,10 @@ void publisher_answer(struct publisher *publisher) {
 
 /* --- life --- */
 
-struct publisher *publisher_new(struct mvcc *mvcc) {
+struct publisher *publisher_new(struct mvcc *mvcc, size_t revision_bytes) {
     struct publisher *publisher = must_zalloc(sizeof *publisher);
     publisher->mvcc = mvcc;
+    publisher->revision_bytes = revision_bytes == 0 ? REVISION_BYTES : revision_bytes;
     return publisher;
 }
 

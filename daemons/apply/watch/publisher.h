@@ -27,8 +27,11 @@
 
 struct publisher;
 
-/* Becomes mvcc's observer while somebody is interested: else a change costs a branch. mvcc outlives it. */
-struct publisher *publisher_new(struct mvcc *mvcc);
+/*
+ * Becomes mvcc's observer while somebody is interested: else a change costs a branch. mvcc outlives it.
+ * revision_bytes: of one revision's events for one proxy, more come from history; 0: 1 MiB.
+ */
+struct publisher *publisher_new(struct mvcc *mvcc, size_t revision_bytes);
 void publisher_free(struct publisher *publisher);
 void publisher_set_link(struct publisher *publisher, uint8_t slot, struct bus_link *link);
 

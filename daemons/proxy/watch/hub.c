@@ -7,12 +7,37 @@
 #include "common/metrics.h"
 #include "proxy/watch/hub_state.h"
 
+enum {
+    RING_BYTES = 16 << 20,
+    RING_EVENTS = 65536,
+    PIECE_BYTES = 256 << 10,
+    FRAGMENT_OVERHEAD = 512 << 10,
+    RESPONSE_HEAD = 64, /* what stands before the events takes at most so many bytes */
+    HELD_BYTES = 16 << 20,
+};
+
+static void set_default(size_t *limit, size_t value) {
+    if (*limit == 0)
+        *limit = value;
+}
+
+static struct watch_limits limits_of(const struct proxy_role_config *config) {
+    struct watch_limits limits = config->watch_limits;
+    set_default(&limits.ring_bytes, RING_BYTES);
+    set_default(&limits.ring_events, RING_EVENTS);
+    set_default(&limits.piece_bytes, PIECE_BYTES);
+    set_default(&limits.fragment_bytes, config->max_request_bytes + FRAGMENT_OVERHEAD - RESPONSE_HEAD);
+    set_default(&limits.held_bytes, HELD_BYTES);
+    return limits;
+}
+
 struct watch_hub *hub_new(struct proxy_role *role) {
     struct watch_hub *hub = must_zalloc(sizeof *hub);
     hub->role = role;
     hub->index.keys.seed = hub->jitter = role->config.seed;
     hub->notify_us = UINT64_MAX;
     hub->progress_start = INT64_MAX;
+    hub->limits = limits_of(&role->config);
     return hub;
 }
 
@@ -117,7 +142,7 @@ static void tell_ranges(struct watch_hub *hub) {
 void hub_end_round(struct watch_hub *hub) {
     hub_deliver(hub);
     queue_feed(hub);
-    ring_trim(&hub->ring);
+    ring_trim(&hub->ring, hub->limits.ring_bytes, hub->limits.ring_events);
     scan_check(hub);
     scan_begin_all(hub);
     progress_deferred(hub);

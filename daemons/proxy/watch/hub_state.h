@@ -111,6 +111,7 @@ struct ask {
 
 struct watch_hub {
     struct proxy_role *role;
+    struct watch_limits limits; /* with the defaults filled in */
     struct interest_index index;
     struct ranges ranges;
     bool ranges_changed; /* since they were told to apply */

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { RING_BYTES = 16 << 20, RING_EVENTS = 65536, FIRST = 64 };
+enum { FIRST = 64 };
 
 const struct ring_block *ring_at(const struct ring *ring, size_t number) {
     return ring->blocks[(ring->head + number) & (ring->capacity - 1)];
@@ -43,8 +43,8 @@ static void drop_oldest(struct ring *ring) {
     free(block);
 }
 
-void ring_trim(struct ring *ring) {
-    while (ring->bytes > RING_BYTES || ring->events > RING_EVENTS)
+void ring_trim(struct ring *ring, size_t bytes, size_t events) {
+    while (ring->bytes > bytes || ring->events > events)
         drop_oldest(ring);
 }
 

@@ -26,8 +26,8 @@ struct ring {
 
 /* Copies a record with so many events, at least one. */
 const struct ring_block *ring_append(struct ring *ring, const struct bus_events *events, size_t count);
-/* Down to its bounds. */
-void ring_trim(struct ring *ring);
+/* Down to these bounds. */
+void ring_trim(struct ring *ring, size_t bytes, size_t events);
 /* The stream goes on from `oldest`. */
 void ring_clear(struct ring *ring, int64_t oldest);
 /* The number of the first block with to >= revision; ring->count if there is none. */

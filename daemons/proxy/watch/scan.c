@@ -7,7 +7,7 @@
  * slots two take only short lags, so that who missed a moment does not wait for who begins at revision 1.
  *
  * A revision comes in several parts when it is large; its events are held until it is complete, because
- * they belong into one response. Beyond HELD_MOST bytes they go out as fragments instead. Then a member
+ * they belong into one response. Beyond held_bytes they go out as fragments instead. Then a member
  * can't stop half-way, so apply is not told that we took anything while one of them does not keep up.
  *
  * Failure modes. The read fails (apply is gone, or busy): members go on from where they are, after a moment.
@@ -19,7 +19,6 @@
 enum {
     LONG_SLOTS = 2,
     LOOK_AT = 4 * SCAN_MEMBERS, /* waiting watchers looked at for one scan */
-    HELD_MOST = 16 << 20,
     HELD_KEEP = 1 << 20,
     SLOW_BACKLOG = 1 << 20, /* of a member that is given fragments */
     RETRY_US = 50000,
@@ -99,7 +98,7 @@ static void complete(struct scan *scan, struct bytes events, int64_t through) {
 static void hold(struct scan *scan, struct bytes events, int64_t revision) {
     scan->open_revision = revision;
     buffer_append_bytes(&scan->held, events);
-    if (scan->held.length <= HELD_MOST)
+    if (scan->held.length <= scan->hub->limits.held_bytes)
         return;
     add_all(scan, buffer_bytes(&scan->held));
     batch_deliver(&scan->hub->batch, scan->lane, true);

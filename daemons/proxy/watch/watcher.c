@@ -97,14 +97,9 @@ bool watcher_wants(const struct watcher *watcher, const struct event *event) {
 /*
  * Responses are cut between revisions where they grow large: a client that stops reading then stops here
  * with little in its backlog. A revision's events stay together, in one response of any size, unless the
- * client asked for fragments or more than HELD_MOST bytes are coming (`more`): that is beyond what this
+ * client asked for fragments or more than held_bytes of it are coming (`more`): that is beyond what this
  * daemon would keep for a single response, whatever the client wants.
  */
-enum {
-    PIECE_BYTES = 256 << 10,
-    FRAGMENT_OVERHEAD = 512 << 10,
-    RESPONSE_HEAD = 64, /* what stands before the events takes at most so many bytes */
-};
 
 /* As many events from `first` on as make a fragment below the limit, but one at least. */
 static size_t fragment_end(const struct encoded *events, size_t first, size_t end, size_t limit) {
@@ -128,7 +123,7 @@ static void send_events(struct watcher *watcher, const struct encoded *events, s
 
 static void send_piece(struct watcher *watcher, const struct encoded *events, size_t first, size_t end,
                        bool more) {
-    size_t limit = watcher->stream->hub->role->config.max_request_bytes + FRAGMENT_OVERHEAD - RESPONSE_HEAD;
+    size_t limit = watcher->stream->hub->limits.fragment_bytes;
     if (watcher->fragment || watcher->within || more) {
         size_t next = 0;
         for (; (next = fragment_end(events, first, end, limit)) < end; first = next)
@@ -141,7 +136,7 @@ void watcher_give(struct watcher *watcher, const struct encoded *events, bool mo
     struct watch_stream *stream = watcher->stream;
     size_t first = encoded_from(events, watcher->next);
     while (first < events->count) {
-        size_t end = encoded_piece(events, first, PIECE_BYTES);
+        size_t end = encoded_piece(events, first, stream->hub->limits.piece_bytes);
         size_t bytes = encoded_start(events, end) - encoded_start(events, first);
         if (!watcher->within && !flow_admits(stream, bytes)) {
             watcher->next = events->events[first].revision;

@@ -229,9 +229,9 @@ static void ring_is_bounded_and_seeks(void **state) {
         assert_non_null(ring_append(&ring, &events, 3));
         assert_int_equal(ring_seek(&ring, revision + 2), ring.count);
         if (revision % 10 == 1)
-            ring_trim(&ring);
+            ring_trim(&ring, 16 << 20, 65536);
     }
-    ring_trim(&ring);
+    ring_trim(&ring, 16 << 20, 65536);
     assert_int_equal(ring.count, 16);
     assert_int_equal(ring.bytes, 16 << 20);
     assert_int_equal(ring.events, 48);
