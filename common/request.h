@@ -127,10 +127,16 @@ bool watch_request_decode(struct bytes message, struct watch_request *out);
 bool watch_create_request_decode(struct bytes message, struct watch_create_request *out);
 bool watch_cancel_request_decode(struct bytes message, int64_t *watch_id);
 
-/* LeaseGrantRequest {TTL=1, ID=2}; LeaseRevoke, KeepAlive {ID=1}; TimeToLive {ID=1, keys=2}. */
+/*
+ * LeaseGrantRequest {TTL=1, ID=2}; LeaseRevoke, KeepAlive {ID=1}; TimeToLive {ID=1, keys=2}.
+ * A field of our own, which etcd ignores, is in what a lessor proposes: the index of the entry that granted
+ * the lease it means. A client may have revoked that and granted one of the same id meanwhile.
+ */
+enum { LEASE_REQUEST_GRANT = 1001 };
 struct lease_request {
     int64_t id, ttl; /* seconds */
     bool keys;
+    uint64_t grant; /* 0: whichever lease has the id */
 };
 bool lease_grant_request_decode(struct bytes message, struct lease_request *out);
 bool lease_request_decode(struct bytes message, struct lease_request *out);
@@ -138,6 +144,7 @@ bool lease_request_decode(struct bytes message, struct lease_request *out);
 /* LeaseCheckpointRequest {checkpoints=1 {ID=1, remaining_TTL=2}}: walk with wire_reader_of(message). */
 struct lease_checkpoint {
     int64_t id, remaining; /* seconds; 0: none, the full TTL counts */
+    uint64_t grant;        /* as in lease_request */
 };
 bool lease_checkpoint_next(struct wire_reader *reader, struct lease_checkpoint *out);
 

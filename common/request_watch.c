@@ -106,7 +106,8 @@ bool lease_request_decode(struct bytes message, struct lease_request *out) {
     *out = (struct lease_request){0};
     while (wire_next(&reader, &field)) {
         if ((field.number == 1 && !as_int64(&field, &out->id)) ||
-            (field.number == 2 && !as_bool(&field, &out->keys)))
+            (field.number == 2 && !as_bool(&field, &out->keys)) ||
+            (field.number == LEASE_REQUEST_GRANT && !as_uint64(&field, &out->grant)))
             return false;
     }
     return !reader.malformed;
@@ -118,7 +119,8 @@ static bool lease_checkpoint_decode(struct bytes message, struct lease_checkpoin
     *out = (struct lease_checkpoint){0};
     while (wire_next(&reader, &field)) {
         if ((field.number == 1 && !as_int64(&field, &out->id)) ||
-            (field.number == 2 && !as_int64(&field, &out->remaining)))
+            (field.number == 2 && !as_int64(&field, &out->remaining)) ||
+            (field.number == LEASE_REQUEST_GRANT && !as_uint64(&field, &out->grant)))
             return false;
     }
     return !reader.malformed;

@@ -2,6 +2,7 @@
  */
 #include "apply/lease/checkpoint_sweep.h"
 
+#include "common/request.h"
 #include "common/wire.h"
 
 enum {
@@ -12,12 +13,13 @@ enum {
 };
 enum { CHECKPOINTS = 1, CHECKPOINT_ID = 1, CHECKPOINT_REMAINING = 2 };
 
-bool checkpoint_list_add(struct checkpoint_list *list, int64_t id, int64_t remaining) {
+bool checkpoint_list_add(struct checkpoint_list *list, const struct lease *lease, int64_t remaining) {
     if (list->count == CHECKPOINT_LEASES)
         return false;
     size_t message = wire_begin_message(&list->body, CHECKPOINTS);
-    wire_put_int64(&list->body, CHECKPOINT_ID, id);
+    wire_put_int64(&list->body, CHECKPOINT_ID, lease->id);
     wire_put_int64(&list->body, CHECKPOINT_REMAINING, remaining);
+    wire_put_uint64(&list->body, LEASE_REQUEST_GRANT, lease->grant);
     wire_end_message(&list->body, message);
     list->count++;
     return true;
@@ -51,7 +53,7 @@ static void consider(struct checkpoint_sweep *sweep, struct lease *lease, uint64
     int64_t left = (int64_t)((expiry_us - now_us + SECOND_US - 1) / SECOND_US);
     int64_t known = lease->remaining > 0 ? lease->remaining : lease->ttl;
     if (known > left && (uint64_t)(known - left) * SECOND_US >= sweep->interval_us / NEWS_PART &&
-        checkpoint_list_add(&sweep->list, lease->id, left))
+        checkpoint_list_add(&sweep->list, lease, left))
         lease->clock.checkpointing = true;
 }
 

@@ -18,7 +18,7 @@ struct checkpoint_list {
     size_t count;
 };
 /* False: it is full. remaining: seconds; 0 clears. */
-bool checkpoint_list_add(struct checkpoint_list *list, int64_t id, int64_t remaining);
+bool checkpoint_list_add(struct checkpoint_list *list, const struct lease *lease, int64_t remaining);
 struct bytes checkpoint_list_body(const struct checkpoint_list *list);
 void checkpoint_list_clear(struct checkpoint_list *list);
 void checkpoint_list_free(struct checkpoint_list *list);

@@ -16,7 +16,7 @@ enum {
     ROW_HEAD = 1 + ID_LENGTH
 };
 /* Fields of a lease's row; the first two as in etcd's leasepb.Lease. */
-enum { ROW_TTL = 2, ROW_REMAINING = 3, ROW_KEYS = 4 };
+enum { ROW_TTL = 2, ROW_REMAINING = 3, ROW_KEYS = 4, ROW_GRANT = 5 };
 
 /* --- rows --- */
 
@@ -42,6 +42,8 @@ static bool load_row(struct bytes key, struct bytes value, struct lease *lease) 
             lease->remaining = (int64_t)field.value;
         else if (field.number == ROW_KEYS)
             lease->keys = field.value;
+        else if (field.number == ROW_GRANT)
+            lease->grant = field.value;
     }
     return !reader.malformed && lease->id != 0 && lease->ttl > 0;
 }
@@ -53,6 +55,7 @@ static void put_row(struct lease_book *book, const struct lease *lease) {
     wire_put_int64(&book->scratch, ROW_TTL, lease->ttl);
     wire_put_int64(&book->scratch, ROW_REMAINING, lease->remaining);
     wire_put_uint64(&book->scratch, ROW_KEYS, lease->keys);
+    wire_put_uint64(&book->scratch, ROW_GRANT, lease->grant);
     book->store->operations->batch_put(book->batch, bytes_of(key, sizeof key), buffer_bytes(&book->scratch));
 }
 
@@ -241,8 +244,8 @@ void lease_book_save(struct lease_book *book) {
 
 /* --- entries --- */
 
-struct lease *lease_book_grant(struct lease_book *book, int64_t id, int64_t ttl) {
-    struct lease *lease = add(book, &(struct lease){.id = id, .ttl = ttl});
+struct lease *lease_book_grant(struct lease_book *book, int64_t id, int64_t ttl, uint64_t grant) {
+    struct lease *lease = add(book, &(struct lease){.id = id, .ttl = ttl, .grant = grant});
     touch(book, lease);
     if (book->observer.granted != NULL)
         book->observer.granted(book->observer.context, lease);

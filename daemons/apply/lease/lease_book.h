@@ -2,9 +2,9 @@
  * lease_book: the leases there are and the keys attached to them: replicated state, changed by log entries
  * alone, the same on every member. When a lease expires is the lessor's business (lessor.h).
  *
- * In the store: 'l' id -> TTL, checkpointed remaining TTL, number of keys; 'k' id key -> nothing, one row for
- * each attached key. In memory: one struct a lease, found by hash; keys are only in the store, so memory
- * grows with leases and not with keys.
+ * In the store: 'l' id -> TTL, checkpointed remaining TTL, number of keys, index of the grant; 'k' id key ->
+ * nothing, one row for each attached key. In memory: one struct a lease, found by hash; keys are only in the
+ * store, so memory grows with leases and not with keys.
  *
  * What entries change goes into the batch when that is written (lease_book_save): behind the log's records,
  * whose ascending keys are cheap for the store as long as no others lie between them; and one row for a
@@ -33,6 +33,7 @@ struct lease {
     int64_t id;        /* any but 0 */
     int64_t ttl;       /* granted, seconds; > 0 */
     int64_t remaining; /* checkpointed, seconds, at most ttl; 0: none, the TTL counts */
+    uint64_t grant;    /* index of the entry that granted it: ids come again */
     uint64_t keys;     /* attached, as of the last complete entry */
     int64_t change;    /* of that number, by the running entry */
     bool touched;      /* by the running entry */
@@ -72,8 +73,8 @@ void lease_book_close(struct lease_book *book);
 
 /* NULL: there is none. */
 struct lease *lease_book_find(const struct lease_book *book, int64_t id);
-/* There must be none with this id. ttl > 0. */
-struct lease *lease_book_grant(struct lease_book *book, int64_t id, int64_t ttl);
+/* There must be none with this id. ttl > 0. grant: index of the entry. */
+struct lease *lease_book_grant(struct lease_book *book, int64_t id, int64_t ttl, uint64_t grant);
 /* Its keys must be detached, or deleted, by the same entry. */
 void lease_book_revoke(struct lease_book *book, struct lease *lease);
 /* remaining: seconds; what is out of range is brought into it. */

@@ -169,6 +169,7 @@ static bool propose(struct lessor *lessor, uint32_t number, struct bytes body) {
 static bool propose_revocation(struct lessor *lessor, const struct lease *lease) {
     lessor->body.length = 0;
     wire_put_int64(&lessor->body, REQUEST_ID, lease->id);
+    wire_put_uint64(&lessor->body, LEASE_REQUEST_GRANT, lease->grant);
     return propose(lessor, INTERNAL_LEASE_REVOKE, buffer_bytes(&lessor->body));
 }
 
@@ -272,7 +273,7 @@ static enum lease_answer wait_for(struct lease *lease) {
 /* A renewal undoes a checkpoint, executed or under way, through the log first; when that gets lost, again. */
 static void clear_checkpoint(struct lessor *lessor, struct lease *lease) {
     bool under_way = lease->clock.cleared_us != 0 && lessor->now_us - lease->clock.cleared_us < RETRY_US;
-    if (!under_way && checkpoint_list_add(&lessor->clears, lease->id, 0))
+    if (!under_way && checkpoint_list_add(&lessor->clears, lease, 0))
         lease->clock.cleared_us = lessor->now_us;
 }
 

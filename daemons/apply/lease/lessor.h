@@ -19,7 +19,8 @@
  *
  * Failure modes.
  * - A proposal gets lost (raft was down, or did not lead): proposed again after two seconds. Twice executed
- * it is "lease not found", and nobody waits for it.
+ * it is "lease not found", and nobody waits for it. It names the entry that granted the lease, so that it
+ * never meets another that a client has given the same id meanwhile.
  * - Not primary: requests wait. A lease whose revocation is under way: its renewals wait for the outcome.
  *
  * Pure: time is an argument. Threading: one thread at a time.

@@ -28,11 +28,17 @@ uint16_t lease_grant_run(struct mvcc *mvcc, struct bytes body) {
     if (lease_book_find(&mvcc->leases, request.id) != NULL)
         return STATUS_LEASE_EXISTS;
     int64_t ttl = request.ttl > 0 ? request.ttl : 1; /* the proxy has raised it to the minimum */
-    lease_book_grant(&mvcc->leases, request.id, ttl);
+    lease_book_grant(&mvcc->leases, request.id, ttl, mvcc->index + 1);
     wire_put_int64(&mvcc->result, GRANT_ID, request.id);
     wire_put_int64(&mvcc->result, GRANT_TTL, ttl);
     mvcc->counts.leases_granted++;
     return STATUS_OK;
+}
+
+/* NULL: it is gone, perhaps with another in its place. */
+static struct lease *meant(const struct mvcc *mvcc, int64_t id, uint64_t grant) {
+    struct lease *lease = lease_book_find(&mvcc->leases, id);
+    return lease == NULL || (grant != 0 && lease->grant != grant) ? NULL : lease;
 }
 
 /* --- revoking --- */
@@ -92,7 +98,7 @@ uint16_t lease_revoke_run(struct mvcc *mvcc, struct bytes body) {
     struct revocation revocation = {.mvcc = mvcc};
     if (!lease_request_decode(body, &request))
         return STATUS_UNDECODABLE;
-    struct lease *lease = lease_book_find(&mvcc->leases, request.id);
+    struct lease *lease = meant(mvcc, request.id, request.grant);
     if (lease == NULL)
         return STATUS_LEASE_NOT_FOUND;
     if (lease->keys > 0) {
@@ -123,7 +129,7 @@ uint16_t lease_checkpoint_run(struct mvcc *mvcc, struct bytes body) {
     if (!decodes(body))
         return STATUS_UNDECODABLE;
     while (lease_checkpoint_next(&reader, &checkpoint)) {
-        struct lease *lease = lease_book_find(&mvcc->leases, checkpoint.id);
+        struct lease *lease = meant(mvcc, checkpoint.id, checkpoint.grant);
         if (lease != NULL)
             lease_book_checkpoint(&mvcc->leases, lease, checkpoint.remaining);
     }

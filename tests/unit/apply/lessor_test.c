@@ -234,6 +234,31 @@ static void test_revoked_by_a_client_meanwhile(void **state) {
     assert_int_equal(renew(world, 2), LEASE_ANSWERED);
 }
 
+/* What was proposed for a lease does not meet the next one of its id. */
+static void test_an_id_comes_again(void **state) {
+    struct world *world = *state;
+    lead(world, 3);
+    grant(world, 1, 3);
+    pass(world, 0);
+    pass(world, 3 * SECOND);
+    pass(world, 2 * SECOND); /* and once more, as it took long */
+    assert_int_equal(waiting_proposals(world), 2);
+    revoke(world, 1);
+    grant(world, 1, 3600);
+    attach(world, 1, 1);
+    run_proposals(world);
+    assert_true(exists(world, 1));
+    pass(world, 0);
+    assert_int_equal(renew(world, 1), LEASE_ANSWERED);
+
+    pass(world, MINUTES_5 * (uint64_t)SECOND);
+    assert_int_equal(waiting_proposals(world), 1);
+    revoke(world, 1);
+    grant(world, 1, 3600);
+    run_proposals(world);
+    assert_int_equal(lease_book_find(&world->mvcc.leases, 1)->remaining, 0);
+}
+
 static void test_new_term_begins_anew(void **state) {
     struct world *world = *state;
     grant(world, 1, 10);
@@ -587,6 +612,7 @@ int main(void) {
         CASE(test_expires_in_time),
         CASE(test_renewals_keep_it),
         CASE(test_revoked_by_a_client_meanwhile),
+        CASE(test_an_id_comes_again),
         CASE(test_new_term_begins_anew),
         CASE(test_same_term_goes_on),
         CASE(test_lost_proposals_are_repeated),
