@@ -2,12 +2,15 @@
  * store_record: what the store holds, byte by byte. apply writes it, maint reads it in checkpoints. One key
  * space, prefixes by content:
  *
+ * - 'H' main be64 sub be32: the log of revisions: metadata, key, value of one change.
  * - 'c' user key: the key's current state: metadata, then the value. Deleted keys keep a tombstone.
- * - 'h' main be64 sub be32: the log of revisions: metadata, key, value of one change.
  * - 'p' main be64 sub be32: what compaction keeps of the log (kept.h): the same records.
  * - 'k' lease be64 user key: the key is attached to the lease (lease/lease_book.h).
  * - 'l' lease be64: a lease.
  * - 'm' name: meta data: "applied", "compacted", "conf_state", "format", "kept", "physical".
+ *
+ * The log comes first, because it only grows at its end: a file that RocksDB flushes spans the keys from the
+ * newest of the log to the end of all others, and merging it down touches no file of older log.
  *
  * All kinds of record link to the key's previous revision in the log, so that a read at an old revision
  * walks back from the current state. Metadata are varints (a typical head takes 8 to 12 bytes).
@@ -41,8 +44,8 @@ enum {
     RECORD_HEAD_LIMIT = 80, /* metadata take at most so many bytes */
     REVISION_LENGTH = 12,
     LOG_KEY_LENGTH = 1 + REVISION_LENGTH,
+    PREFIX_LOG = 'H', /* less than all others */
     PREFIX_CURRENT = 'c',
-    PREFIX_LOG = 'h',
     PREFIX_ATTACHMENT = 'k',
     PREFIX_LEASE = 'l',
     PREFIX_KEPT = 'p',

@@ -88,7 +88,7 @@ void compaction_request(struct compaction *compaction, const struct bus_checkpoi
     buffer_append_bytes(&compaction->directory, request->directory);
     compaction->began_us = now_us;
     kept_begin(mvcc, compaction->revision);
-    compaction->mark = mvcc_request_snapshot(mvcc);
+    compaction->mark = mvcc_request_spill(mvcc);
     compaction->phase = COMPACTION_SPILLING;
 }
 

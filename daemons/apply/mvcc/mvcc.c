@@ -16,13 +16,14 @@
 #include "apply/mvcc/kept.h"
 
 enum {
-    FORMAT_VERSION = 1,
+    FORMAT_VERSION = 2,
     APPLIED_LENGTH = STORE_APPLIED_LENGTH,
     KEEP_BYTES = 1 << 20,
     LARGE_DELETE_KEYS = 10000,
     RECENT_BYTES = 40 << 20,
     SPILL_LIMIT = 30 << 20, /* the larger part of RECENT_BYTES: the rest serves reads */
     SPILL_STEP = 256 << 10,
+    GENTLE_STEP = 32 << 10, /* a third of a millisecond */
     SPILL_REVISIONS = 200000,
 };
 
@@ -188,17 +189,25 @@ static void put_applied(struct mvcc *mvcc) {
 static bool spill_due(struct mvcc *mvcc) {
     struct recent *recent = &mvcc->recent;
     if (recent->follow && recent_passed(recent, mvcc->mark))
-        recent->follow = false;
+        recent->follow = mvcc->hurry = false;
     return recent->follow || recent->spill_bytes > mvcc->spill_limit ||
            recent_oldest_revision(recent) < mvcc->revision - SPILL_REVISIONS;
 }
 
+/* How much at most: twice what changes have brought goes in any case, so they never pile up. */
+static size_t spill_most(const struct mvcc *mvcc) {
+    size_t step = mvcc->spill_step;
+    if (mvcc->recent.follow && !mvcc->hurry && step > GENTLE_STEP)
+        step = GENTLE_STEP;
+    return step + 2 * mvcc->recent.changed_bytes;
+}
+
 /*
- * Puts the oldest unspilled states into the batch: up to twice what changes have brought, so they never pile
- * up; what lies between them, spilled, superseded or only read, does not count.
+ * Puts the oldest unspilled states into the batch; what lies between them, spilled, superseded or only read,
+ * does not count.
  */
 static bool spill(struct mvcc *mvcc) {
-    size_t most = mvcc->spill_step + 2 * mvcc->recent.changed_bytes;
+    size_t most = spill_most(mvcc);
     size_t bytes = 0;
     while (mvcc->recent.dirty_count > 0 && bytes < most && spill_due(mvcc)) {
         const struct recent_entry *entry = recent_spill(&mvcc->recent);
@@ -210,10 +219,15 @@ static bool spill(struct mvcc *mvcc) {
     return bytes > 0;
 }
 
-struct recent_mark mvcc_request_snapshot(struct mvcc *mvcc) {
+struct recent_mark mvcc_request_spill(struct mvcc *mvcc) {
     mvcc->mark = recent_mark_now(&mvcc->recent);
     mvcc->recent.follow = true;
     return mvcc->mark;
+}
+
+struct recent_mark mvcc_request_snapshot(struct mvcc *mvcc) {
+    mvcc->hurry = true;
+    return mvcc_request_spill(mvcc);
 }
 
 bool mvcc_snapshot_ready(const struct mvcc *mvcc, struct recent_mark mark) {

@@ -60,7 +60,8 @@ struct mvcc {
     size_t batch_bytes;      /* put into the batch so far */
     size_t spill_limit;      /* bytes of recent that may be unspilled */
     size_t spill_step;       /* bytes spilled at most with a commit, beside twice what it brought */
-    struct recent_mark mark; /* while recent.follow: a snapshot waits until it is passed */
+    struct recent_mark mark; /* while recent.follow: somebody waits until it is passed */
+    bool hurry;              /* that is a read */
     bool dirty;              /* something executed since the last commit */
 
     uint64_t index, term; /* of the last executed entry */
@@ -115,6 +116,8 @@ struct view mvcc_inner_view(struct mvcc *mvcc);
  * snapshot of the store taken then will do. Until then every commit spills some more.
  */
 struct recent_mark mvcc_request_snapshot(struct mvcc *mvcc);
+/* The same for somebody who has time: in smaller steps, which no write notices. */
+struct recent_mark mvcc_request_spill(struct mvcc *mvcc);
 bool mvcc_snapshot_ready(const struct mvcc *mvcc, struct recent_mark mark);
 
 /* The index that a crash now would leave. */

@@ -24,6 +24,7 @@ enum {
     BACKGROUND_JOBS = 2,
     WRITE_BUFFERS = 3,
     LEVEL0_FILES = 8, /* files of level 0 before they are merged down: half the merges of the default 4 */
+    FILE_BYTES = 16 << 20, /* at the first level below level 0, twice as much at each further one */
     OPEN_FILES = 1000,
     BLOCK_BYTES = 16 * 1024,
     LOG_LEVEL_WARNINGS = 2,
@@ -419,6 +420,9 @@ static rocksdb_options_t *make_options(const struct store_rocksdb_options *given
     rocksdb_options_set_memtable_whole_key_filtering(options, 1);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
     rocksdb_options_set_compression_per_level(options, compression, sizeof compression / sizeof *compression);
+    /* Small files of the log can be unlinked sooner; large ones are fewer, where most of them are. */
+    rocksdb_options_set_target_file_size_base(options, FILE_BYTES);
+    rocksdb_options_set_target_file_size_multiplier(options, 2);
     rocksdb_options_set_level0_file_num_compaction_trigger(options, LEVEL0_FILES);
     rocksdb_options_set_max_open_files(options, OPEN_FILES);
     rocksdb_options_set_skip_stats_update_on_db_open(options, 1);

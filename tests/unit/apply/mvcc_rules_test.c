@@ -663,12 +663,12 @@ static void test_configuration_and_format_survive(void **state) {
 
     struct store *store = &world->store->head;
     struct store_batch *batch = store->operations->new_batch(store);
-    store->operations->batch_put(batch, text("mformat"), bytes_of("\2\0\0\0\0\0\0\0", 8));
+    store->operations->batch_put(batch, text("mformat"), bytes_of("\3\0\0\0\0\0\0\0", 8));
     store->operations->write(store, batch);
     store->operations->free_batch(batch);
     struct mvcc other;
     assert_false(mvcc_open(&other, store, 9, error));
-    assert_non_null(strstr(error, "format version 2"));
+    assert_non_null(strstr(error, "format version 3"));
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -100,7 +100,7 @@ static inline bool plan_step(struct plan *plan, struct mvcc *mvcc, size_t most) 
             break;
         plan->compacted = mvcc->compacted;
         kept_begin(mvcc, plan->compacted);
-        plan->mark = mvcc_request_snapshot(mvcc);
+        plan->mark = mvcc_request_spill(mvcc);
         plan->phase = PLAN_SPILL;
         break;
     case PLAN_SPILL:
