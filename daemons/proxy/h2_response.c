@@ -290,6 +290,14 @@ void rpc_fail(struct rpc_stream *stream, const struct grpc_failure *failure) {
     finish(stream, failure->code);
 }
 
+void rpc_cut(struct rpc_stream *stream, uint16_t status) {
+    REQUIRE(stream->service != NULL); /* others are in the connection's accounts */
+    buffer_free(&stream->response);
+    stream->response_at = 0;
+    stream->partial = true;
+    rpc_end(stream, status);
+}
+
 void h2_refuse(struct rpc_stream *stream, unsigned http_status, const struct grpc_failure *failure) {
     stream->request_done = true;
     stream->ended = true;

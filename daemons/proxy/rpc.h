@@ -143,6 +143,8 @@ static inline size_t rpc_backlog(const struct rpc_stream *stream) {
 /* Ends the RPC with a status of the table (trailers, or trailers-only when nothing was replied). */
 void rpc_end(struct rpc_stream *stream, uint16_t status);
 void rpc_fail(struct rpc_stream *stream, const struct grpc_failure *failure);
+/* Ends the RPC by resetting its stream: what the client has not taken is thrown away. */
+void rpc_cut(struct rpc_stream *stream, uint16_t status);
 
 /* --- for services of streaming requests; in h2_messages.c --- */
 /* No further message is handed over until rpc_resume(). */

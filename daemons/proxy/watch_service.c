@@ -29,13 +29,22 @@ static void end(void *context, uint16_t status) {
     rpc_end(context, status);
 }
 
+static void cut(void *context, uint16_t status) {
+    rpc_cut(context, status);
+}
+
 static void room(void *context) {
     rpc_resume_later(context);
 }
 
 static void open_watch(struct rpc_stream *stream) {
-    const struct watch_client client = {
-        .begin = begin, .commit = commit, .backlog = backlog, .end = end, .room = room, .context = stream};
+    const struct watch_client client = {.begin = begin,
+                                        .commit = commit,
+                                        .backlog = backlog,
+                                        .end = end,
+                                        .cut = cut,
+                                        .room = room,
+                                        .context = stream};
     const struct watch_options options = {.needs_leader = stream->needs_leader};
     stream->state = watch_open(stream->server->role, &client, &options);
 }

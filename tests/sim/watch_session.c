@@ -398,6 +398,19 @@ static void end(void *context, uint16_t status) {
     session->committed(session);
 }
 
+/* Slow ones seem to hold so much that the proxy may cut them off. */
+static void cut(void *context, uint16_t status) {
+    struct watch_session *session = context;
+    if (process_current == NULL || !process_boundary(process_current))
+        return;
+    session->ended = true;
+    session->end_status = status;
+    world_trace(session->world, "stream %u is cut off", session->number);
+    if (session->backlog_factor == 1)
+        world_fail(session->world, "stream %u was cut off", session->number);
+    session->committed(session);
+}
+
 /* --- what the client says --- */
 
 struct watch_session *watch_session_new(struct node *node, struct history *history, unsigned slot) {
@@ -428,7 +441,7 @@ void watch_session_free(struct watch_session *session) {
 
 void watch_session_open(struct watch_session *session) {
     struct watch_client client = {
-        .begin = begin, .commit = commit, .backlog = backlog, .end = end, .context = session};
+        .begin = begin, .commit = commit, .backlog = backlog, .end = end, .cut = cut, .context = session};
     struct watch_options options = {.needs_leader = session->needs_leader};
     session->stream = watch_open(node_proxy(session->node, session->slot), &client, &options);
 }

@@ -71,6 +71,7 @@ struct watch_stream {
     size_t notified;      /* watchers that want progress by themselves */
     uint64_t notify_us;   /* when they are looked at next */
     size_t backlog;       /* bytes its client has not taken, as last seen */
+    uint64_t taken_us;    /* when the client last took some, or had none to take */
     size_t answers;       /* bytes of answers to its requests since the backlog was low */
     struct watch_stream *progress_next;
     bool progress_wanted; /* asked for, and not all were SYNCED: in the hub's list */
@@ -183,6 +184,8 @@ int64_t hub_revision(const struct watch_hub *hub);
 
 /* Ends the RPC. */
 void stream_end(struct watch_stream *stream, uint16_t status);
+/* And throws away what the client has not taken. */
+void stream_cut(struct watch_stream *stream, uint16_t status);
 
 /* --- flow.c --- */
 /* May so many bytes of events be put on what the client has not taken yet? */
@@ -193,7 +196,7 @@ void flow_sent(struct watch_stream *stream, size_t bytes, bool answer);
 bool flow_hears(struct watch_stream *stream);
 void flow_resume(struct watch_stream *stream);
 void flow_forget(struct watch_stream *stream);
-/* Looks at all streams with STOPPED watchers. */
+/* Looks at all streams with STOPPED watchers, and when all together have much at those that take nothing. */
 void flow_check(struct watch_hub *hub);
 
 /* --- queue.c --- */

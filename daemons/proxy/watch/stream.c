@@ -148,6 +148,11 @@ void stream_end(struct watch_stream *stream, uint16_t status) {
     stream->client.end(stream->client.context, status);
 }
 
+void stream_cut(struct watch_stream *stream, uint16_t status) {
+    silence(stream);
+    stream->client.cut(stream->client.context, status);
+}
+
 void watch_close(struct watch_stream *stream) {
     struct watch_hub *hub = stream->hub;
     silence(stream);

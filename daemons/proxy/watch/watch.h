@@ -37,6 +37,8 @@ struct watch_client {
     size_t (*backlog)(void *context);
     /* Ends the RPC with an enum status. The stream is dead; its owner still closes it. */
     void (*end)(void *context, uint16_t status);
+    /* The same, and what the client has not taken is thrown away: it knows by how its RPC ends. */
+    void (*cut)(void *context, uint16_t status);
     /* watch_full() no longer. May be NULL. */
     void (*room)(void *context);
     void *context;

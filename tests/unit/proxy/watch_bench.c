@@ -147,9 +147,18 @@ static void end(void *context, uint16_t status) {
     watching->ended = status;
 }
 
+static void cut(void *context, uint16_t status) {
+    end(context, status);
+    ((struct watching *)context)->backlog = 0;
+}
+
 void watching_open(struct fake_node *node, struct watching *watching, bool needs_leader) {
-    *watching = (struct watching){
-        .client = {.begin = begin, .commit = commit, .backlog = backlog, .end = end, .context = watching}};
+    *watching = (struct watching){.client = {.begin = begin,
+                                             .commit = commit,
+                                             .backlog = backlog,
+                                             .end = end,
+                                             .cut = cut,
+                                             .context = watching}};
     watching->stream =
         watch_open(node->role, &watching->client, &(struct watch_options){.needs_leader = needs_leader});
 }

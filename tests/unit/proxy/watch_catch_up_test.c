@@ -277,6 +277,49 @@ static void a_deaf_client_stops_and_goes_on_from_the_ring(void **state) {
     fake_node_close(&node);
 }
 
+/* What clients do not take is bounded in all; those who take nothing must not keep the others from it. */
+static void clients_that_read_nothing_make_room(void **state) {
+    (void)state;
+    enum { DEAF = 560 };
+    static char value[1000001];
+    static struct watching deaf[DEAF];
+    struct watching slow;
+    struct watching other;
+    struct stream_record record = {0};
+    memset(value, 'v', sizeof value - 1);
+    open_at_ten(&other, &(struct create){.key = "b"});
+    for (unsigned i = 0; i < DEAF; i++) {
+        watching_open(&node, &deaf[i], false);
+        watching_create(&deaf[i], &(struct create){.key = "a"});
+        deaf[i].deaf = true;
+    }
+    watching_open(&node, &slow, false);
+    watching_create(&slow, &(struct create){.key = "a"});
+    slow.deaf = true;
+    answer_asks(&node, 10, -1);
+    put_event(&record, 11, "a", value, false);
+    publish(&node, &record, 11, 11);
+    assert_int_equal(slow.event_count, 1);
+    put_event(&record, 12, "b", value, false);
+    publish(&node, &record, 12, 12);
+    for (unsigned i = 0; i < 100 && other.event_count == 0; i++) {
+        fake_node_wait(&node, 100000);
+        slow.backlog -= 1000; /* that is something */
+    }
+    assert_int_equal(other.event_count, 1);
+    assert_int_equal(slow.ended, 0);
+    unsigned ended = 0;
+    for (unsigned i = 0; i < DEAF; i++) {
+        ended += deaf[i].ended != 0;
+        assert_true(deaf[i].ended == 0 || deaf[i].backlog == 0);
+        watching_close(&deaf[i]);
+    }
+    assert_in_range(ended, 200, 400); /* not more than it takes */
+    watching_close(&slow);
+    watching_close(&other);
+    fake_node_close(&node);
+}
+
 static void a_long_deaf_client_goes_on_from_history(void **state) {
     (void)state;
     static char value[1000001];
@@ -442,6 +485,7 @@ int main(void) {
         cmocka_unit_test(a_revision_in_parts_is_one_response),
         cmocka_unit_test(compaction_ends_who_needs_what_is_gone),
         cmocka_unit_test(a_deaf_client_stops_and_goes_on_from_the_ring),
+        cmocka_unit_test(clients_that_read_nothing_make_room),
         cmocka_unit_test(a_long_deaf_client_goes_on_from_history),
         cmocka_unit_test(fragments_only_for_who_asks),
         cmocka_unit_test(an_immense_revision_comes_in_fragments),

@@ -10,6 +10,7 @@
 #include "common/wire.h"
 #include "proxy/h2_client.h"
 #include "proxy/h2_connection.h"
+#include "proxy/watch/hub_state.h"
 #include "proxy/watch_bench.h"
 
 #define WATCH "/etcdserverpb.Watch/Watch"
@@ -300,6 +301,31 @@ static void unread_watches_keep_nobody_waiting(void **state) {
 }
 
 /* A client that always takes something and never all: what it took is forgotten. */
+/* Cut off: the stream is reset, what it had not taken is gone at once, and the connection serves on. */
+static void cut_off_for_want_of_memory(void **state) {
+    (void)state;
+    struct h2_client *client = bench_client(&bench, 0);
+    bench.manual_windows = true;
+    struct h2_client *deaf = bench_client(&bench, 1000);
+    const struct heard_stream *stream = watch_all(deaf);
+    const struct heard_stream *other = watch_all(client);
+    change(100000);
+    assert_true(heard(other).events == 1 && heard(stream).events == 0);
+    struct watch_stream *cut = bench.node.role->watch->streams;
+    while (cut->backlog < 90000)
+        cut = cut->next;
+    stream_cut(cut, STATUS_TOO_MANY_REQUESTS);
+    assert_int_equal(cut->client.backlog(cut->client.context), 0);
+    bench_settle(&bench);
+    assert_true(stream->closed);
+    assert_int_equal(stream->reset, NGHTTP2_REFUSED_STREAM);
+    assert_int_equal(stream->grpc_status, -1);
+    assert_int_equal(deaf->server_side->h2->streams, 0);
+    change(10);
+    assert_int_equal(heard(other).events, 2);
+    put_is_served(deaf);
+}
+
 static void always_behind(void **state) {
     (void)state;
     enum { CHANGES = 300, EACH = 30000 };
@@ -442,6 +468,7 @@ int main(void) {
         TEST(deadline_and_stop),
         TEST(compressed_both_ways),
         TEST(unread_watches_keep_nobody_waiting),
+        TEST(cut_off_for_want_of_memory),
         TEST(always_behind),
         TEST(creates_faster_than_apply),
         TEST(creates_without_taking_answers),
