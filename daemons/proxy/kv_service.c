@@ -7,8 +7,6 @@
 #include "proxy/server.h"
 #include "proxy/services.h"
 
-enum { HEADER_KEEP = 1024 };
-
 #define PHYSICAL_COMPACTION_US UINT64_C(600000000)
 
 /*
@@ -32,8 +30,7 @@ static void take_stream_part(struct proxy_call *call, const struct proxy_result 
             inner = field.bytes;
         struct buffer header = {0};
         rpc_put_header(stream, &header, result->revision);
-        struct buffer *head = &stream->server->scratch;
-        buffer_reset(head, HEADER_KEEP);
+        struct buffer *head = unary_scratch(stream);
         wire_put_message_head(head, 1, header.length + inner.length);
         buffer_append_bytes(head, buffer_bytes(&header));
         rpc_reply(stream, buffer_bytes(head), inner);

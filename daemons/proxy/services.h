@@ -28,6 +28,8 @@ void unary_call(struct rpc_stream *stream, enum proxy_route route, uint16_t meth
                 void (*result)(struct proxy_call *call, const struct proxy_result *result));
 void unary_result(struct proxy_call *call, const struct proxy_result *result);
 void unary_result_without_revision(struct proxy_call *call, const struct proxy_result *result);
+/* The server's buffer for heads of responses, empty. */
+struct buffer *unary_scratch(struct rpc_stream *stream);
 /* A message that does not parse, in grpc-go's words. */
 void rpc_fail_undecodable(struct rpc_stream *stream);
 

@@ -5,12 +5,16 @@
 #include "proxy/server.h"
 #include "proxy/services.h"
 
-enum { HEADER_KEEP = 1024 };
-
 void rpc_fail_undecodable(struct rpc_stream *stream) {
     struct grpc_failure failure;
     grpc_fail(&failure, GRPC_INTERNAL, "grpc: error unmarshalling request: unexpected EOF");
     rpc_fail(stream, &failure);
+}
+
+struct buffer *unary_scratch(struct rpc_stream *stream) {
+    enum { KEEP = 1024 };
+    buffer_reset(&stream->server->scratch, KEEP);
+    return &stream->server->scratch;
 }
 
 /* Whole or in parts. */
@@ -20,8 +24,7 @@ static void take_answer(struct rpc_stream *stream, const struct proxy_result *re
         return;
     }
     if (result->first) {
-        struct buffer *header = &stream->server->scratch;
-        buffer_reset(header, HEADER_KEEP);
+        struct buffer *header = unary_scratch(stream);
         rpc_put_header(stream, header, revision);
         if (result->more)
             rpc_reply_begin(stream, buffer_bytes(header), result->body, result->total);

@@ -1,7 +1,8 @@
 /*
- * request_fuzz: whatever bytes a client sends, the checks of requests, gRPC's framing and the HTTP/1.1 parser
- * answer and touch nothing else. The first byte picks what the rest is fed to.
+ * request_fuzz: whatever bytes a client sends, the checks and decoders of requests, gRPC's framing and the
+ * HTTP/1.1 parser answer and touch nothing else. The first byte picks what the rest is fed to.
  */
+#include "common/wire.h"
 #include "proxy/grpc_message.h"
 #include "proxy/http1.h"
 #include "proxy/request_check.h"
@@ -31,6 +32,26 @@ static void page(struct bytes input) {
         REQUIRE(name.length > 0);
 }
 
+static void watch(struct bytes input) {
+    struct watch_request request;
+    struct watch_create_request create;
+    int64_t watch_id;
+    if (!watch_request_decode(input, &request))
+        return;
+    (void)watch_create_request_decode(request.body, &create);
+    (void)watch_cancel_request_decode(request.body, &watch_id);
+}
+
+static void lease(struct bytes input) {
+    struct lease_request request;
+    struct lease_checkpoint checkpoint;
+    struct wire_reader reader = wire_reader_of(input);
+    (void)lease_grant_request_decode(input, &request);
+    (void)lease_request_decode(input, &request);
+    while (lease_checkpoint_next(&reader, &checkpoint)) {
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0)
         return 0;
@@ -38,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     enum proxy_route route;
     uint64_t timeout;
     struct grpc_failure failure;
-    switch (data[0] % 10) {
+    switch (data[0] % 12) {
     case 7:
         frame(input);
         break;
@@ -48,10 +69,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     case 9:
         (void)grpc_parse_timeout(input, &timeout, &failure);
         break;
+    case 10:
+        watch(input);
+        break;
+    case 11:
+        lease(input);
+        break;
     case 0:
         break;
     default:
-        (void)request_check(data[0] % 10, input, data[0] >= 128 ? 100000 : 128, &route);
+        (void)request_check(data[0] % 12, input, data[0] >= 128 ? 100000 : 128, &route);
     }
     return 0;
 }
