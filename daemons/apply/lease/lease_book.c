@@ -147,7 +147,7 @@ void lease_book_close(struct lease_book *book) {
     free(book->slots);
     free(book->touched.ids);
     free(book->unsaved.ids);
-    buffer_free(&book->moves);
+    buffer_free(&book->rows);
     buffer_free(&book->scratch);
     *book = (struct lease_book){0};
 }
@@ -194,34 +194,34 @@ void lease_book_settle(struct lease_book *book) {
 }
 
 /* A row without a value that is put or deleted; its key follows. */
-struct move {
+struct row {
     uint32_t length;
     bool put;
 };
 
 /* Returns the row's length. */
 static size_t note_row(struct lease_book *book, uint8_t prefix, int64_t id, struct bytes key, bool put) {
-    struct move move = {.length = (uint32_t)(ROW_HEAD + key.length), .put = put};
-    buffer_append(&book->moves, &move, sizeof move);
-    store_head(buffer_reserve(&book->moves, ROW_HEAD), prefix, (uint64_t)id);
-    book->moves.length += ROW_HEAD;
-    buffer_append_bytes(&book->moves, key);
-    return move.length;
+    struct row row = {.length = (uint32_t)(ROW_HEAD + key.length), .put = put};
+    buffer_append(&book->rows, &row, sizeof row);
+    store_head(buffer_reserve(&book->rows, ROW_HEAD), prefix, (uint64_t)id);
+    book->rows.length += ROW_HEAD;
+    buffer_append_bytes(&book->rows, key);
+    return row.length;
 }
 
-static void save_moves(struct lease_book *book) {
+static void save_rows(struct lease_book *book) {
     const struct store_operations *operations = book->store->operations;
-    for (size_t at = 0; at < book->moves.length;) {
-        struct move move;
-        memcpy(&move, book->moves.data + at, sizeof move);
-        struct bytes row = bytes_of(book->moves.data + at + sizeof move, move.length);
-        if (move.put)
-            operations->batch_put(book->batch, row, (struct bytes){0});
+    for (size_t at = 0; at < book->rows.length;) {
+        struct row row;
+        memcpy(&row, book->rows.data + at, sizeof row);
+        struct bytes key = bytes_of(book->rows.data + at + sizeof row, row.length);
+        if (row.put)
+            operations->batch_put(book->batch, key, (struct bytes){0});
         else
-            operations->batch_delete(book->batch, row);
-        at += sizeof move + move.length;
+            operations->batch_delete(book->batch, key);
+        at += sizeof row + row.length;
     }
-    buffer_reset(&book->moves, KEEP_BYTES);
+    buffer_reset(&book->rows, KEEP_BYTES);
 }
 
 static void save_leases(struct lease_book *book) {
@@ -236,8 +236,8 @@ static void save_leases(struct lease_book *book) {
 }
 
 void lease_book_save(struct lease_book *book) {
-    if (book->moves.length > 0)
-        save_moves(book);
+    if (book->rows.length > 0)
+        save_rows(book);
     if (book->unsaved.count > 0)
         save_leases(book);
 }

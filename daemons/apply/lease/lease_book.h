@@ -61,7 +61,7 @@ struct lease_book {
     struct lease **slots; /* NULL: empty; at most half of them are used */
     size_t slot_count, count;
     struct lease_list touched, unsaved;
-    struct buffer moves; /* for the batch: attachments, and leases that are gone */
+    struct buffer rows; /* for the batch: attachments, and leases that are gone */
     struct buffer scratch;
     struct lease_observer observer;
 };
