@@ -312,6 +312,23 @@ def _(c):
     watch.response(4)
 
 
+@case("watch cancel: its id anew, with events under way: none of them reaches the new watch (etcd keeps some)")
+def _(c):
+    watch = c.subject_watch()
+    if watch is None:
+        return
+    watch.create(b"k", b"l", watch_id=5)
+    for index in range(40):
+        for key in range(3):
+            c.put(b"k%d" % key, b"%d" % index)
+        watch.request_cancel(5)
+        watch.request_create(b"k", b"l", watch_id=5)
+        watch.events_until_end(5)
+        created = watch.next_created()
+        c.put(b"k", b"new")
+        c.check(watch.next_events(5, 1)[0].kv.mod_revision == created.header.revision + 1, "the first new one")
+
+
 @case("watch cancel: of one that waits for the future")
 def _(c):
     watch = c.watching(b"k", start_revision=c.base + 100)

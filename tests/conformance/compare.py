@@ -75,11 +75,11 @@ def _same_but_for_ties(request, left, right):
     return rest[0] == rest[1]
 
 
-def _same_lease(left, right):
+def _same_lease(left, right, seconds):
     """Two LeaseTimeToLiveResponses, but for what time and Go's maps do to them."""
     copy = type(left)()
     copy.CopyFrom(left)
-    if min(left.TTL, right.TTL) >= 0 and abs(left.TTL - right.TTL) <= 1:
+    if min(left.TTL, right.TTL) >= 0 and abs(left.TTL - right.TTL) <= seconds:
         copy.TTL = right.TTL
     if sorted(left.keys) == sorted(right.keys):
         copy.ClearField("keys")
@@ -87,11 +87,11 @@ def _same_lease(left, right):
     return copy == right
 
 
-def _same_message(request, left, right):
+def _same_message(request, left, right, seconds=1):
     if left == right:
         return True
     if left.DESCRIPTOR.name == "LeaseTimeToLiveResponse":
-        return _same_lease(left, right)
+        return _same_lease(left, right, seconds)
     if isinstance(request, Range):
         return _same_but_for_ties(request, left, right)
     if left.DESCRIPTOR.name != "TxnResponse" or left.succeeded != right.succeeded:
@@ -111,8 +111,11 @@ def _same_message(request, left, right):
     return True
 
 
-def difference(request, left, right, exact_text=True):
-    """None when two Answers agree, else a sentence saying how they don't."""
+def difference(request, left, right, exact_text=True, seconds=1):
+    """None when two Answers agree, else a sentence saying how they don't.
+
+    seconds: by which the time that a lease has left may differ.
+    """
     if left.code != right.code:
         return "one succeeded" if 0 in (left.code, right.code) else "different codes"
     if not left.ok:
@@ -121,7 +124,7 @@ def difference(request, left, right, exact_text=True):
         return "different bytes" if left.body != right.body else None
     for answer in (left, right):
         normalise(answer.message)
-    if not _same_message(request, left.message, right.message):
+    if not _same_message(request, left.message, right.message, seconds):
         return "different messages"
     if _unknown_bytes(left.message) != _unknown_bytes(right.message):
         return "fields that etcd's API does not have"

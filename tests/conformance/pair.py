@@ -18,6 +18,8 @@ class Pair:
         self.reference = reference
         self.subject = subject
         self.rules = rules
+        self.seconds = 1  # by which the time that a lease has left may differ
+        self.restart = None  # kills both and starts them again; set by who started them
         self.base = 0  # the revision at the last fresh()
         self.asked = 0
         self.patience = 10.0  # seconds until what a stream should bring counts as lost
@@ -27,7 +29,7 @@ class Pair:
         calls = [(server, server.start(method, body)) for server in (self.reference, self.subject)]
         left, right = [server.finish(method, call) for server, call in calls]
         self.asked += 1
-        what = difference(request, left, right, exact_text)
+        what = difference(request, left, right, exact_text, self.seconds)
         if what is not None:
             shown = show(request)[:4000] if request is not None else f"{method} {body[:100]!r}"
             raise Mismatch(f"{what}\n  request   {shown}\n  reference {left}\n  subject   {right}")
@@ -45,6 +47,7 @@ class Pair:
     def fresh(self, least=0):
         """Empties both servers, brings them to the same revision, `least` or more, and compacts them there."""
         servers = (self.reference, self.subject)
+        self.seconds = 1
         for server in servers:
             self._revoke_all(server)
         latest = [self._must(server, DELETE, Delete(**EVERYTHING)) for server in servers]

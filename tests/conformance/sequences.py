@@ -1,7 +1,8 @@
 """Seeded random sequences of operations over a small key space, each asked of both servers.
 
 Keys, txns, compactions and leases here; the watches beside them in watchers.py. Leases live longer than a sequence,
-but for one in every tenth sequence, which ends with it: then its keys have to go.
+but for one in every tenth sequence, which ends with it: then its keys have to go. In some sequences both servers are
+killed now and then, and go on with what they have on disk.
 
 The generator never makes what genuine etcd dies of (etcd-api.md 6.6): enum values of Range are valid, and a put
 with ignore_value or ignore_lease never shares a txn with a delete (etcd checks it before the txn and panics when
@@ -10,7 +11,10 @@ it fails in the middle of it).
 
 import random
 
-from harness.api import (Compaction, Compare, Delete, Grant, Leases, Op, Put, Range, Revoke, TimeToLive, show)
+from harness.api import LEASES as LEASE_LIST
+from harness.api import RANGE
+from harness.api import (Compaction, Compare, Delete, Grant, Leases, Op, Put, Range, Revoke, TimeToLive,
+                         show)
 from cases import txn
 from compare import Mismatch
 from leasing import KeepAlivePair
@@ -172,13 +176,15 @@ class Generator:
 class Sequence:
     """One run of a generator against both servers, with watches beside it."""
 
-    def __init__(self, pair, seed):
+    def __init__(self, pair, seed, kills):
         self.pair = pair
-        self.generator = Generator(seed)
+        # When 3.4 starts and replays its log, it executes txns that it refused because of such reads.
+        self.generator = Generator(seed, old_reads_in_txns=not kills)
         self.generator.revision = self.generator.compacted = pair.base
         self.watchers = Watchers(pair, self.generator.random)
         self.keep_alive = KeepAlivePair(pair)
         self.ends_with_expiry = seed % 10 == 0
+        self.killed = False
         self.doing = ""
 
     def step(self):
@@ -196,6 +202,9 @@ class Sequence:
 
     def _ask(self, request):
         self.doing = show(request)
+        if self.killed and isinstance(request, Leases):
+            self._same_leases()
+            return
         if isinstance(request, Compaction):
             self.watchers.before_compaction(min(request.revision, self.watchers.now))
         answer = self.pair.ask(request)
@@ -209,8 +218,33 @@ class Sequence:
         """Compares everything there is: all keys, all leases, all events so far."""
         self.doing = "a look at everything"
         self.pair.ask(Range(key=b"\0", range_end=b"\0"))
-        self.pair.ask(Leases())
+        self._ask(Leases())
         self.watchers.sync()
+
+    def _same_leases(self):
+        """After a start leases of the same TTL end at the same time, and are listed in any order."""
+        lists = [sorted(lease.ID for lease in server.call(LEASE_LIST, b"").message.leases)
+                 for server in (self.pair.reference, self.pair.subject)]
+        if lists[0] != lists[1]:
+            raise Mismatch(f"different leases: {lists[0]} and {lists[1]}")
+
+    def kill(self):
+        """Both servers die and come back; clients begin anew."""
+        self.look()
+        self._ask(Put(key=KEYS[0], value=b"the last before a kill"))
+        self.watchers.sync()
+        self.doing = "a start after kill -9"
+        self.close()
+        self.pair.restart()
+        self.pair.seconds = 10  # a lease has its whole TTL again, from when its server was up
+        self.killed = True
+        stand_at = [server.call(RANGE, Range(key=b"k").SerializeToString()).message.header.revision
+                    for server in (self.pair.reference, self.pair.subject)]
+        if stand_at != [self.watchers.now] * 2:
+            raise Mismatch(f"both stood at {self.watchers.now}; after kill -9 reference and subject at {stand_at}")
+        self.watchers.open()
+        self.keep_alive = KeepAlivePair(self.pair)
+        self.look()
 
     def finish(self):
         if self.ends_with_expiry:
@@ -234,16 +268,18 @@ class Sequence:
         self.keep_alive.close()
 
 
-def run_sequence(pair, seed, operations):
+def run_sequence(pair, seed, operations, kills=False):
     """Runs one sequence from an empty store. Mismatch names seed, position and the operation."""
     pair.fresh(FIRST_REVISION)
-    sequence = Sequence(pair, seed)
+    sequence = Sequence(pair, seed, kills)
     position = 0
     try:
         for position in range(operations):
             sequence.step()
             if position % 50 == 49:
                 sequence.look()
+            if kills and position % (operations // 3) == operations // 3 - 1:
+                sequence.kill()
         sequence.finish()
         sequence.keep_alive.quiet()
     except Mismatch as mismatch:

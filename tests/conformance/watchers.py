@@ -68,19 +68,26 @@ class Watchers:
         self.history = []  # the chronicle's events
         self.watches = []
         self.used_ids = set()  # (stream, id) that can't be used again: etcd might deliver what was under way
-        self.chronicle = WatchPair(pair)
         self.streams = []
+        self.open()
+
+    def open(self):
+        """A stream for the chronicle, which goes on from now, and some for watches."""
+        self.chronicle = WatchPair(self.pair)
         try:
-            self.chronicle.create(*ALL_KEYS, prev_kv=True)
+            self.chronicle.create(*ALL_KEYS, prev_kv=True, start_revision=self.now + 1)
             for _ in range(STREAMS):
-                self.streams.append(WatchPair(pair))
+                self.streams.append(WatchPair(self.pair))
         except Exception:
             self.close()
             raise
 
     def close(self):
+        """Ends all watches."""
         for stream in [self.chronicle] + self.streams:
             stream.close()
+        self.streams.clear()
+        self.watches.clear()
 
     def learn(self, revision):
         """The servers' current revision, from an answer."""

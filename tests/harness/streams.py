@@ -55,7 +55,7 @@ class Stream:
         self._requests.put(None)
 
     def wait(self, count, timeout):
-        """Waits until that many messages have come, the stream has ended, or the time is over: False, if not all came."""
+        """Waits until that many messages have come. False: the stream has ended before, or the time is over."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while len(self.received) < count:
