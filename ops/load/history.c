@@ -21,6 +21,14 @@ struct list {
     size_t count, room;
 };
 
+/* An event as the classes' digests need it. */
+struct record {
+    int64_t revision;
+    uint64_t plain, with_previous;
+    uint32_t key;
+    bool deleted;
+};
+
 /* A key as the events so far left it. */
 struct state {
     bool exists;
@@ -37,10 +45,10 @@ struct history {
     size_t class_count;
     struct list *classes_of; /* by key: those it falls into */
     struct question *questions;
-    size_t question_count, question_room, answered;
-    bool began;
+    size_t question_count, question_room;
+    struct record *records;
+    size_t record_count, record_room;
     struct state *states; /* by key */
-    uint64_t events;
     /* the revision under way */
     int64_t revision;
     uint64_t digest;
@@ -74,12 +82,13 @@ void history_free(struct history *history) {
     free(history->classes_of);
     free(history->classes);
     free(history->questions);
+    free(history->records);
     free(history->states);
     free(history);
 }
 
 uint64_t history_events(const struct history *history) {
-    return history->events;
+    return history->record_count;
 }
 
 /* --- classes and questions -------------------------------------------------------------------------- */
@@ -119,7 +128,6 @@ size_t history_class(struct history *history, const struct watch_create *create)
 }
 
 void history_ask(struct history *history, size_t class, int64_t revision, struct history_answer *answer) {
-    REQUIRE(!history->began);
     if (history->question_count == history->question_room) {
         history->question_room = 2 * history->question_room + 1024;
         history->questions =
@@ -135,18 +143,38 @@ static int earlier(const void *a, const void *b) {
     return left < right ? -1 : left > right;
 }
 
-/* Those whose revision is reached: all events below it have passed. */
-static void answer_until(struct history *history, int64_t revision) {
-    if (!history->began)
-        qsort(history->questions, history->question_count, sizeof *history->questions, earlier);
-    history->began = true;
-    for (; history->answered < history->question_count; history->answered++) {
-        const struct question *question = &history->questions[history->answered];
+/* Takes the questions, in order, that all events below `revision` have passed for. */
+static size_t answer_until(struct history *history, size_t answered, int64_t revision) {
+    for (; answered < history->question_count; answered++) {
+        const struct question *question = &history->questions[answered];
         if (question->revision > revision)
-            return;
+            break;
         const struct digest_sum *digest = &history->classes[question->class].digest;
         *question->answer = (struct history_answer){.total = digest_total(digest), .count = digest->count};
     }
+    return answered;
+}
+
+static void add_to_classes(struct history *history, const struct record *record) {
+    const struct list *list = &history->classes_of[record->key];
+    for (size_t i = 0; i < list->count; i++) {
+        struct class *class = &history->classes[list->items[i]];
+        if (record->deleted ? class->create.no_delete : class->create.no_put)
+            continue;
+        digest_add(&class->digest, record->revision,
+                   class->create.previous ? record->with_previous : record->plain);
+    }
+}
+
+static void answer_all(struct history *history) {
+    size_t answered = 0;
+    if (history->question_count > 0)
+        qsort(history->questions, history->question_count, sizeof *history->questions, earlier);
+    for (size_t i = 0; i < history->record_count; i++) {
+        answered = answer_until(history, answered, history->records[i].revision);
+        add_to_classes(history, &history->records[i]);
+    }
+    answer_until(history, answered, INT64_MAX);
 }
 
 /* --- events ----------------------------------------------------------------------------------------- */
@@ -186,7 +214,6 @@ static void begin_revision(struct history *history, int64_t revision) {
         check_promise(history);
     if (revision != history->revision + 1)
         violate(history, "history has a gap or goes back", revision, history->revision);
-    answer_until(history, revision);
     history->revision = revision;
     history->digest = 0;
     history->only_deletions = true;
@@ -231,20 +258,20 @@ static void check_state(struct history *history, struct state *state, const stru
                             .value = digest_bytes(0, now->value)};
 }
 
-static void add_to_classes(struct history *history, size_t key, const struct watch_event *event) {
-    uint64_t digests[] = {history_digest(event, false), history_digest(event, true)};
-    const struct list *list = &history->classes_of[key];
-    for (size_t i = 0; i < list->count; i++) {
-        struct class *class = &history->classes[list->items[i]];
-        if (event->deleted ? class->create.no_delete : class->create.no_put)
-            continue;
-        digest_add(&class->digest, event->now.modified, digests[class->create.previous]);
+static void keep(struct history *history, size_t key, const struct watch_event *event) {
+    if (history->record_count == history->record_room) {
+        history->record_room = 2 * history->record_room + 4096;
+        history->records = must_realloc(history->records, history->record_room * sizeof *history->records);
     }
+    history->records[history->record_count++] = (struct record){.revision = event->now.modified,
+                                                                .plain = history_digest(event, false),
+                                                                .with_previous = history_digest(event, true),
+                                                                .key = (uint32_t)key,
+                                                                .deleted = event->deleted};
 }
 
 void history_event(struct history *history, const struct watch_event *event) {
     size_t writer, number;
-    history->events++;
     if (event->now.modified != history->revision)
         begin_revision(history, event->now.modified);
     if (!churn_key_parse(history->writers, event->now.key, &writer, &number)) {
@@ -259,7 +286,7 @@ void history_event(struct history *history, const struct watch_event *event) {
     history->lowest = number < history->lowest ? number : history->lowest;
     history->highest = number > history->highest ? number : history->highest;
     check_state(history, &history->states[key], event);
-    add_to_classes(history, key, event);
+    keep(history, key, event);
 }
 
 void history_end(struct history *history, int64_t last) {
@@ -270,7 +297,7 @@ void history_end(struct history *history, int64_t last) {
     if (churn_totals(history->churn)->revision > last)
         violate(history, "LOST: a write was acknowledged beyond the store's revision",
                 churn_totals(history->churn)->revision, last);
-    answer_until(history, INT64_MAX);
+    answer_all(history);
 }
 
 /* RangeResponse: kvs 2. */

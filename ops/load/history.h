@@ -7,8 +7,8 @@
  * from the events before it; at the end every key stands where its last event left it.
  *
  * Watchers are grouped into *classes* by what they ask for. A question is the digest of a class's events
- * below some revision; all questions are put before the first event and answered when the last one has
- * passed.
+ * below some revision. Events are kept as digests (32 bytes each), so that all questions are answered in one
+ * pass at the end, whenever they were put.
  */
 #ifndef QUORATE_LOAD_HISTORY_H
 #define QUORATE_LOAD_HISTORY_H
@@ -28,7 +28,8 @@ struct history *history_create(struct churn *churn, size_t writers,
 /* The class of a watch; its key and range_end must be a churn_key, or begin and end at a churn_boundary, or
  * hold all keys; they must outlive the history. Revisions do not matter. */
 size_t history_class(struct history *history, const struct watch_create *create);
-/* Everything of the class below `revision`, to be put into *answer by history_end. */
+/* Everything of the class below `revision`, to be put into *answer by history_end: it must stay where it is.
+ */
 void history_ask(struct history *history, size_t class, int64_t revision, struct history_answer *answer);
 /* The events of all keys with prev_kv, from the first revision on; no more after. */
 void history_event(struct history *history, const struct watch_event *event);
