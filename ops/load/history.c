@@ -29,6 +29,16 @@ struct record {
     bool deleted;
 };
 
+/* A revision as its writer knows it; compared at the end, as an event may be here before the acknowledgement.
+ */
+struct revision {
+    int64_t revision;
+    uint64_t digest;
+    size_t writer;
+    uint32_t lowest, highest; /* keys */
+    bool only_deletions;
+};
+
 /* A key as the events so far left it. */
 struct state {
     bool exists;
@@ -49,11 +59,9 @@ struct history {
     struct record *records;
     size_t record_count, record_room;
     struct state *states; /* by key */
-    /* the revision under way */
-    int64_t revision;
-    uint64_t digest;
-    size_t writer, lowest, highest;
-    bool only_deletions;
+    struct revision *revisions;
+    size_t revision_count, revision_room;
+    struct revision current; /* under way */
 };
 
 static void violate(struct history *history, const char *what, int64_t seen, int64_t before) {
@@ -69,7 +77,7 @@ struct history *history_create(struct churn *churn, size_t writers,
                                void *owner) {
     struct history *history = must_zalloc(sizeof *history);
     *history = (struct history){
-        .churn = churn, .writers = writers, .violated = violated, .owner = owner, .revision = 1};
+        .churn = churn, .writers = writers, .violated = violated, .owner = owner, .current.revision = 1};
     history->classes = must_zalloc(CLASS_LIMIT * sizeof *history->classes);
     history->classes_of = must_zalloc(key_count(history) * sizeof *history->classes_of);
     history->states = must_zalloc(key_count(history) * sizeof *history->states);
@@ -83,6 +91,7 @@ void history_free(struct history *history) {
     free(history->classes);
     free(history->questions);
     free(history->records);
+    free(history->revisions);
     free(history->states);
     free(history);
 }
@@ -166,15 +175,18 @@ static void add_to_classes(struct history *history, const struct record *record)
     }
 }
 
-static void answer_all(struct history *history) {
+void history_answer(struct history *history) {
     size_t answered = 0;
     if (history->question_count > 0)
         qsort(history->questions, history->question_count, sizeof *history->questions, earlier);
+    for (size_t i = 0; i < history->class_count; i++)
+        history->classes[i].digest = (struct digest_sum){0};
     for (size_t i = 0; i < history->record_count; i++) {
         answered = answer_until(history, answered, history->records[i].revision);
         add_to_classes(history, &history->records[i]);
     }
     answer_until(history, answered, INT64_MAX);
+    history->question_count = 0;
 }
 
 /* --- events ----------------------------------------------------------------------------------------- */
@@ -195,30 +207,36 @@ uint64_t history_digest(const struct watch_event *event, bool previous) {
     return digest;
 }
 
-/* A revision is complete: is it what somebody was promised? */
-static void check_promise(struct history *history) {
+/* Is it what somebody was promised? */
+static void check_promise(struct history *history, const struct revision *revision) {
     uint64_t promised;
-    if (churn_acknowledged(history->churn, history->revision, &promised)) {
-        if (promised != history->digest)
+    if (churn_acknowledged(history->churn, revision->revision, &promised)) {
+        if (promised != revision->digest)
             violate(history, "a revision holds something else than its writer was told; revision, writer",
-                    history->revision, (int64_t)history->writer);
-    } else if (!churn_explain(history->churn, history->writer, history->digest, history->only_deletions,
-                              history->lowest, history->highest)) {
+                    revision->revision, (int64_t)revision->writer);
+    } else if (!churn_explain(history->churn, revision->writer, revision->digest, revision->only_deletions,
+                              revision->lowest, revision->highest)) {
         violate(history, "a revision that nobody wrote, or a write done twice; revision, writer",
-                history->revision, (int64_t)history->writer);
+                revision->revision, (int64_t)revision->writer);
     }
 }
 
+static void end_revision(struct history *history) {
+    if (history->current.revision == 1)
+        return; /* an empty store's */
+    if (history->revision_count == history->revision_room) {
+        history->revision_room = 2 * history->revision_room + 4096;
+        history->revisions =
+            must_realloc(history->revisions, history->revision_room * sizeof *history->revisions);
+    }
+    history->revisions[history->revision_count++] = history->current;
+}
+
 static void begin_revision(struct history *history, int64_t revision) {
-    if (history->revision > 1)
-        check_promise(history);
-    if (revision != history->revision + 1)
-        violate(history, "history has a gap or goes back", revision, history->revision);
-    history->revision = revision;
-    history->digest = 0;
-    history->only_deletions = true;
-    history->lowest = SIZE_MAX;
-    history->highest = 0;
+    end_revision(history);
+    if (revision != history->current.revision + 1)
+        violate(history, "history has a gap or goes back", revision, history->current.revision);
+    history->current = (struct revision){.revision = revision, .only_deletions = true, .lowest = UINT32_MAX};
 }
 
 static void check_previous(struct history *history, const struct state *state,
@@ -272,32 +290,33 @@ static void keep(struct history *history, size_t key, const struct watch_event *
 
 void history_event(struct history *history, const struct watch_event *event) {
     size_t writer, number;
-    if (event->now.modified != history->revision)
+    struct revision *revision = &history->current;
+    if (event->now.modified != revision->revision)
         begin_revision(history, event->now.modified);
     if (!churn_key_parse(history->writers, event->now.key, &writer, &number)) {
         violate(history, "an event of a key nobody has; revision", event->now.modified, 0);
         return;
     }
     size_t key = writer * CHURN_KEYS + number;
-    history->writer = writer;
-    history->digest = churn_digest(history->digest, event->deleted, event->now.key,
-                                   event->deleted ? (struct bytes){0} : event->now.value);
-    history->only_deletions = history->only_deletions && event->deleted;
-    history->lowest = number < history->lowest ? number : history->lowest;
-    history->highest = number > history->highest ? number : history->highest;
+    revision->writer = writer;
+    revision->digest = churn_digest(revision->digest, event->deleted, event->now.key,
+                                    event->deleted ? (struct bytes){0} : event->now.value);
+    revision->only_deletions = revision->only_deletions && event->deleted;
+    revision->lowest = number < revision->lowest ? (uint32_t)number : revision->lowest;
+    revision->highest = number > revision->highest ? (uint32_t)number : revision->highest;
     check_state(history, &history->states[key], event);
     keep(history, key, event);
 }
 
 void history_end(struct history *history, int64_t last) {
-    if (history->revision > 1)
-        check_promise(history);
-    if (history->revision != last)
-        violate(history, "history ends before the store's revision", history->revision, last);
+    end_revision(history);
+    for (size_t i = 0; i < history->revision_count; i++)
+        check_promise(history, &history->revisions[i]);
+    if (history->current.revision != last)
+        violate(history, "history ends before the store's revision", history->current.revision, last);
     if (churn_totals(history->churn)->revision > last)
         violate(history, "LOST: a write was acknowledged beyond the store's revision",
                 churn_totals(history->churn)->revision, last);
-    answer_all(history);
 }
 
 /* RangeResponse: kvs 2. */

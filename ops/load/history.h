@@ -8,7 +8,7 @@
  *
  * Watchers are grouped into *classes* by what they ask for. A question is the digest of a class's events
  * below some revision. Events are kept as digests (32 bytes each), so that all questions are answered in one
- * pass at the end, whenever they were put.
+ * pass over them.
  */
 #ifndef QUORATE_LOAD_HISTORY_H
 #define QUORATE_LOAD_HISTORY_H
@@ -28,9 +28,10 @@ struct history *history_create(struct churn *churn, size_t writers,
 /* The class of a watch; its key and range_end must be a churn_key, or begin and end at a churn_boundary, or
  * hold all keys; they must outlive the history. Revisions do not matter. */
 size_t history_class(struct history *history, const struct watch_create *create);
-/* Everything of the class below `revision`, to be put into *answer by history_end: it must stay where it is.
- */
+/* Everything of the class below `revision`, to be put into *answer by history_answer. */
 void history_ask(struct history *history, size_t class, int64_t revision, struct history_answer *answer);
+/* Answers what has been asked since the last time, from the events so far. */
+void history_answer(struct history *history);
 /* The events of all keys with prev_kv, from the first revision on; no more after. */
 void history_event(struct history *history, const struct watch_event *event);
 /* last: the store's revision; it must have been reached. */

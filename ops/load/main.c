@@ -58,6 +58,8 @@ static const char usage[] =
     "                      --rate (2000)\n"
     "  --seed N            of what is written and watched (0)\n"
     "  --no-progress       it asks for no progress answers\n"
+    "  --compact-every-ms T  it compacts the history that often (0: never), all but --compact-keep\n"
+    "                      revisions (10000)\n"
     "  --plant FAULT       it makes one mistake: drop, double, alter or promise (ops/load/witness.h)\n"
     "  --writers W         (64)    --readers R  (8)\n"
     "  --pause-us P        of a client between two requests (0)\n"
@@ -75,7 +77,7 @@ static struct command {
     struct expiry_options expiry;
     bool witness, no_progress;
     const char *plant_name;
-    uint64_t seed;
+    uint64_t seed, compact_every_us, compact_keep;
     const char *endpoint_list, *workload_name;
     double reads;
     uint64_t ttl_s; /* 0: not given */
@@ -89,6 +91,7 @@ static struct command {
     .tagged = {.writers = 64, .readers = 8, .gap_us = 50000, .timeout_us = 10000000},
     .fanout = {.watchers = 1000, .watch_connections = 100, .watch_streams = 1},
     .expiry = {.keys_each = 10, .spread_s = 10, .prefix = "/lease/"},
+    .compact_keep = 10000,
     .workload_name = "put",
     .reads = 0.8,
 };
@@ -132,6 +135,8 @@ static const struct setting {
     {"witness", FLAG, &command.witness},
     {"seed", COUNT, &command.seed},
     {"no-progress", FLAG, &command.no_progress},
+    {"compact-every-ms", MILLISECONDS, &command.compact_every_us},
+    {"compact-keep", COUNT, &command.compact_keep},
     {"plant", TEXT, &command.plant_name},
     {"tagged", TEXT, &command.tagged.log_path},
     {"writers", SIZE, &command.tagged.writers},
@@ -310,6 +315,8 @@ static int witness(void) {
         .seed = command.seed,
         .no_progress = command.no_progress,
         .timeout_us = command.tagged.timeout_us,
+        .compact_every_us = command.compact_every_us,
+        .compact_keep = command.compact_keep,
     };
     options.plant = plant_of(command.plant_name);
     if (options.watchers < 20 || options.writers == 0)

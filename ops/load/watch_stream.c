@@ -118,13 +118,15 @@ static void renew(struct watch_stream *stream, struct watcher *watcher) {
 static void on_canceled(struct watch_stream *stream, struct watcher *watcher,
                         const struct watch_response *response) {
     stream->by_id[response->id] = NULL;
-    if (watcher->state == WATCHER_CANCELING) {
+    int64_t compacted = response->compact_revision;
+    if (watcher->state == WATCHER_CANCELING ||
+        (compacted > 0 && stream->compacted != NULL && stream->compacted(stream, watcher, compacted))) {
         renew(stream, watcher);
         ask_waiting(stream);
         return;
     }
-    violate(stream, watcher, "canceled without being asked; compact revision, next",
-            response->compact_revision, watcher->next);
+    violate(stream, watcher, "canceled without being asked; compact revision, next", compacted,
+            watcher->next);
 }
 
 static void on_events(struct watch_stream *stream, struct watcher *watcher, struct watch_response *response) {

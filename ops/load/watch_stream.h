@@ -46,6 +46,9 @@ struct watch_stream {
     void (*progress)(struct watch_stream *stream, int64_t revision); /* may be NULL */
     void (*restarted)(struct watch_stream *stream,
                       struct watcher *watcher); /* no more events of the former */
+    /* The server ended a watch because its next revision is compacted, it says, at `revision`. False, or
+     * NULL: it should not have. Else `restarted` follows, and it is created as `create` says. */
+    bool (*compacted)(struct watch_stream *stream, struct watcher *watcher, int64_t revision);
     void (*ended)(struct watch_stream *stream, unsigned outcome);
     void (*violated)(struct watch_stream *stream, struct watcher *watcher, const char *what, int64_t seen,
                      int64_t before); /* watcher may be NULL */

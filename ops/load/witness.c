@@ -34,9 +34,9 @@ void witness_violation(struct witness *witness, ptrdiff_t watcher, const char *w
     printf("violation watcher %td", watcher);
     if (watcher >= 0) {
         const struct witness_watcher *one = &witness->watchers[watcher];
-        printf(" (of %s%s%s%s, next %" PRId64 ")", breadth_names[one->breadth],
+        printf(" (of %s%s%s%s, from %" PRId64 ", next %" PRId64 ")", breadth_names[one->breadth],
                one->watch.create.previous ? ", prev_kv" : "", one->watch.create.no_put ? ", no puts" : "",
-               one->watch.create.no_delete ? ", no deletions" : "", one->watch.next);
+               one->watch.create.no_delete ? ", no deletions" : "", one->first, one->watch.next);
     }
     printf(": %s: %" PRId64 " / %" PRId64 " at %" PRIu64 "\n", what, seen, before, to_us(loop_now_ns()));
 }
@@ -112,7 +112,7 @@ static void take(struct witness *witness, struct witness_watcher *watcher, const
         seen.now.version++;
     for (int times = plant == PLANT_DOUBLE ? 2 : 1; times > 0; times--)
         digest_add(&watcher->digest, seen.now.modified,
-                   history_digest(&seen, watcher->watch.create.previous));
+                   history_digest(&seen, witness_previous(witness, watcher)));
 }
 
 static void on_event(struct watch_stream *stream, struct watcher *watch, const struct watch_event *event) {
@@ -146,6 +146,16 @@ static void on_restarted(struct watch_stream *stream, struct watcher *watch) {
     watcher->created = false;
     watcher->digest = (struct digest_sum){0};
     witness->restarts++;
+}
+
+/* Too far behind: what it would have to see next is gone. It begins anew, now. */
+static bool on_compacted(struct watch_stream *stream, struct watcher *watch, int64_t revision) {
+    struct witness *witness = stream_of(stream)->witness;
+    if (revision > witness->recorder.compacted || watch->next >= revision)
+        return false;
+    watch->create.start_revision = 0;
+    witness->compacted++;
+    return true;
 }
 
 static void on_progress(struct watch_stream *stream, int64_t revision) {
@@ -239,6 +249,7 @@ void witness_turn(struct witness *witness) {
     for (size_t i = 0; i < witness->stream_count; i++)
         run_stream(&witness->streams[i], now);
     churn_run(witness->churn, now, !witness->stopping);
+    witness_recorder_turn(witness, now);
     if (!witness->stopping)
         disturb(witness, now);
     if (loop_run_once(&witness->loop, TICK_NS, &witness->commands) && !witness->stopping)
@@ -260,10 +271,11 @@ static void report(const struct witness *witness) {
     const struct churn_totals *churn = churn_totals(witness->churn);
     printf("total acknowledged %" PRIu64 " unknown %" PRIu64 " explained %" PRIu64 " revision %" PRId64
            " watchers %zu episodes %zu events %" PRIu64 " resumed %" PRIu64 " restarts %" PRIu64
-           " progress %" PRIu64 " violations %ld\n",
+           " progress %" PRIu64 " compactions %" PRIu64 " overtaken %" PRIu64 " violations %ld\n",
            churn->acknowledged, churn->unknown, churn->explained, churn->revision, witness->watcher_count,
            witness->episode_count + witness->watcher_count, witness->events, witness->resumed,
-           witness->restarts, witness->progress_answers, witness->violations);
+           witness->restarts, witness->progress_answers, witness->recorder.compactions, witness->compacted,
+           witness->violations);
 }
 
 static void set_up(struct witness *witness) {
@@ -280,6 +292,7 @@ static void set_up(struct witness *witness) {
         stream->event = on_event;
         stream->progress = on_progress;
         stream->restarted = on_restarted;
+        stream->compacted = on_compacted;
         stream->ended = on_ended;
         stream->violated = on_violated;
     }
@@ -292,6 +305,7 @@ static void set_up(struct witness *witness) {
                                   .violated = on_churn_violated,
                                   .owner = witness};
     witness->churn = churn_create(&churn, &witness->loop.connections[watching], witness->writer_connections);
+    witness_recorder_create(witness);
     commands_watch(&witness->commands, witness->loop.epoll);
     loop_open_all(&witness->loop);
 }
@@ -300,6 +314,7 @@ static void tear_down(struct witness *witness) {
     loop_destroy(&witness->loop);
     for (size_t i = 0; i < witness->stream_count; i++)
         watch_stream_free(&witness->streams[i].watch);
+    witness_recorder_free(witness);
     churn_free(witness->churn);
     free(witness->streams);
     free(witness->watchers);

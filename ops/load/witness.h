@@ -37,6 +37,7 @@ struct witness_options {
     uint64_t seed;    /* of what is written and watched; not of when it happens */
     bool no_progress; /* ask for no progress answers (etcd before 3.4.25 gives them too early) */
     uint64_t timeout_us;
+    uint64_t compact_every_us, compact_keep; /* 0: never; revisions that are left */
     enum witness_plant plant;
 };
 

@@ -83,7 +83,8 @@ int64_t witness_old_revision(struct witness *witness, const struct witness_watch
     int64_t back = wide || lot < 50 ? RECENT : lot < 98 ? PAST : INT32_MAX;
     if (back >= now)
         back = now - 1;
-    return back < 1 ? 1 : now - (int64_t)choose(witness, (size_t)back);
+    int64_t revision = back < 1 ? 1 : now - (int64_t)choose(witness, (size_t)back);
+    return revision > witness->recorder.compacted ? revision : witness->recorder.compacted + 1;
 }
 
 static void make_stream(struct witness *witness, size_t index, struct grpc_connection *connection, bool slow,

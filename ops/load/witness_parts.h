@@ -42,12 +42,24 @@ struct witness_stream {
     int64_t pulse;         /* revision of the latest one */
 };
 
+struct recorder {
+    struct grpc_connection *connection;
+    struct watch_stream stream;
+    struct watcher watcher;
+    uint64_t reopen_at_ns;
+    struct grpc_call compact;
+    uint64_t compact_at_ns, compactions;
+    int64_t compacted; /* largest revision asked to compact at */
+};
+
 struct witness {
     const struct witness_options *options;
     struct loop loop; /* first the watchers' connections, then the writers', then one for the end */
     size_t fast_connections, slow_connections, writer_connections;
     struct commands commands;
     struct churn *churn;
+    struct history *history;
+    struct recorder recorder;
     struct witness_stream *streams;
     size_t stream_count;
     struct witness_watcher *watchers;
@@ -61,7 +73,7 @@ struct witness {
     uint64_t mark_ns, first_recovered_ns; /* 0: none under way */
     int64_t mark_revision;                /* of the first pulse after the mark; 0: not yet */
     size_t unrecovered;
-    uint64_t events, resumed, restarts, progress_answers;
+    uint64_t events, resumed, restarts, compacted, progress_answers;
     long violations;
 };
 
@@ -75,6 +87,16 @@ void witness_count_connections(struct witness *witness);
 void witness_cast(struct witness *witness);
 /* The revision to begin a new episode at. */
 int64_t witness_old_revision(struct witness *witness, const struct witness_watcher *watcher);
+
+/* witness_recorder.c: history is made with it; a turn, which opens the watch and compacts when it is time. */
+void witness_recorder_create(struct witness *witness);
+void witness_recorder_turn(struct witness *witness, uint64_t now);
+void witness_recorder_free(struct witness *witness);
+
+/* Do watchers' digests include prev_kv? Compaction takes previous values away before their events. */
+static inline bool witness_previous(const struct witness *witness, const struct witness_watcher *watcher) {
+    return watcher->watch.create.previous && witness->options->compact_every_us == 0;
+}
 
 /* witness_verdict.c: after the last write: reads the history, lets watchers catch up, compares. */
 void witness_verdict(struct witness *witness);

@@ -20,22 +20,14 @@ enum {
 
 struct verdict {
     struct witness *witness;
-    struct grpc_connection *connection;
-    struct history *history;
     struct grpc_call read;
     bool read_done;
     struct buffer state; /* RangeResponse of everything */
     int64_t last;        /* revision of the store */
-    struct watch_stream stream;
-    struct watcher watcher;
 };
 
-static struct verdict *verdict_of(struct watch_stream *stream) {
-    return (struct verdict *)stream->owner;
-}
-
-static void violate(void *owner, const char *what, int64_t seen, int64_t before) {
-    witness_violation(((struct verdict *)owner)->witness, -1, what, seen, before);
+static void violate(struct verdict *verdict, const char *what, int64_t seen, int64_t before) {
+    witness_violation(verdict->witness, -1, what, seen, before);
 }
 
 /* --- the store and its history ---------------------------------------------------------------------- */
@@ -62,10 +54,11 @@ static bool read_store(struct verdict *verdict) {
     call->owner = verdict;
     wire_put_bytes(&call->message, 1, bytes_of(&zero, 1));
     wire_put_bytes(&call->message, 2, bytes_of(&zero, 1));
+    struct grpc_connection *connection = verdict->witness->recorder.connection;
     while (!verdict->read_done && loop_now_ns() < limit) {
-        if (call->connection == NULL && grpc_connection_usable(verdict->connection)) {
-            grpc_connection_call(verdict->connection, call);
-            grpc_connection_flush(verdict->connection);
+        if (call->connection == NULL && grpc_connection_usable(connection)) {
+            grpc_connection_call(connection, call);
+            grpc_connection_flush(connection);
         }
         witness_turn(verdict->witness);
     }
@@ -74,77 +67,50 @@ static bool read_store(struct verdict *verdict) {
     return verdict->read_done;
 }
 
-static void on_created(struct watch_stream *stream, struct watcher *watcher, int64_t revision) {
-    (void)stream, (void)watcher, (void)revision;
-}
-
-static void on_event(struct watch_stream *stream, struct watcher *watcher, const struct watch_event *event) {
-    (void)watcher;
-    history_event(verdict_of(stream)->history, event);
-}
-
-static void on_ended(struct watch_stream *stream, unsigned outcome) {
-    violate(verdict_of(stream), "the watch that reads the history ended; gRPC code", outcome, 0);
-}
-
-static void on_violated(struct watch_stream *stream, struct watcher *watcher, const char *what, int64_t seen,
-                        int64_t before) {
-    (void)watcher;
-    printf("history: ");
-    violate(verdict_of(stream), what, seen, before);
-}
-
+/* Until the recorder has reached the last revision. */
 static bool read_history(struct verdict *verdict) {
-    static uint8_t zero;
-    verdict->watcher.create = (struct watch_create){
-        .key = bytes_of(&zero, 1), .range_end = bytes_of(&zero, 1), .start_revision = 1, .previous = true};
-    verdict->stream = (struct watch_stream){.connection = verdict->connection,
-                                            .watchers = &verdict->watcher,
-                                            .count = 1,
-                                            .stride = sizeof verdict->watcher,
-                                            .created = on_created,
-                                            .event = on_event,
-                                            .ended = on_ended,
-                                            .violated = on_violated,
-                                            .owner = verdict};
-    watch_stream_open(&verdict->stream);
-    grpc_connection_flush(verdict->connection);
+    struct history *history = verdict->witness->history;
+    const struct watcher *recorder = &verdict->witness->recorder.watcher;
     uint64_t seen = 0;
     uint64_t limit = loop_now_ns() + (uint64_t)PATIENCE_S * SECOND_NS;
-    while (verdict->watcher.next <= verdict->last) {
+    while (recorder->next <= verdict->last) {
         uint64_t now = loop_now_ns();
-        if (history_events(verdict->history) > seen)
+        if (history_events(history) > seen)
             limit = now + (uint64_t)PATIENCE_S * SECOND_NS;
-        seen = history_events(verdict->history);
-        if (now > limit || !watch_stream_running(&verdict->stream)) {
-            violate(verdict, "the history does not come to its end; next, last revision",
-                    verdict->watcher.next, verdict->last);
+        seen = history_events(history);
+        if (now > limit) {
+            violate(verdict, "the history does not come to its end; next, last revision", recorder->next,
+                    verdict->last);
             return false;
         }
         witness_turn(verdict->witness);
     }
-    history_end(verdict->history, verdict->last);
-    history_compare_state(verdict->history, buffer_bytes(&verdict->state));
     return true;
 }
 
 /* --- the comparison --------------------------------------------------------------------------------- */
 
-static void ask_all(struct verdict *verdict) {
-    struct witness *witness = verdict->witness;
+static size_t class_of(struct witness *witness, const struct witness_watcher *watcher) {
+    struct watch_create create = watcher->watch.create;
+    create.previous = witness_previous(witness, watcher);
+    return history_class(witness->history, &create);
+}
+
+static void ask_all(struct witness *witness) {
+    struct history *history = witness->history;
     for (size_t i = 0; i < witness->episode_count; i++) {
         struct episode *episode = &witness->episodes[i];
-        size_t class = history_class(verdict->history, &witness->watchers[episode->watcher].watch.create);
-        history_ask(verdict->history, class, episode->first, &episode->before);
-        history_ask(verdict->history, class, episode->last + 1, &episode->after);
+        size_t class = class_of(witness, &witness->watchers[episode->watcher]);
+        history_ask(history, class, episode->first, &episode->before);
+        history_ask(history, class, episode->last + 1, &episode->after);
     }
     for (size_t i = 0; i < witness->watcher_count; i++) {
         struct witness_watcher *watcher = &witness->watchers[i];
-        size_t class = history_class(verdict->history, &watcher->watch.create);
+        size_t class = class_of(witness, watcher);
         if (!watcher->created)
             continue;
-        history_ask(verdict->history, class, watcher->first, &watcher->before);
-        history_ask(verdict->history, class, INT64_MAX, &watcher->after);
+        history_ask(history, class, watcher->first, &watcher->before);
+        history_ask(history, class, INT64_MAX, &watcher->after);
     }
 }
 
@@ -157,12 +123,12 @@ static bool behind(const struct witness_watcher *watcher) {
     return !watcher->created || watcher->digest.count < watcher->after.count - watcher->before.count;
 }
 
-/* Until nobody is behind, or nobody gets on. */
-static void wait_for_watchers(struct verdict *verdict) {
-    struct witness *witness = verdict->witness;
+/* Until nobody is behind, or nobody gets on, or somebody has to begin anew. */
+static void wait_for_watchers(struct witness *witness) {
+    uint64_t restarts = witness->restarts;
     uint64_t seen = 0;
     uint64_t limit = 0;
-    for (;;) {
+    while (witness->restarts == restarts) {
         size_t late = 0;
         for (size_t i = 0; i < witness->watcher_count; i++)
             late += behind(&witness->watchers[i]) ? 1 : 0;
@@ -179,8 +145,7 @@ static void wait_for_watchers(struct verdict *verdict) {
         witness_turn(witness);
 }
 
-static void compare(struct verdict *verdict) {
-    struct witness *witness = verdict->witness;
+static void compare(struct witness *witness) {
     for (size_t i = 0; i < witness->episode_count; i++) {
         const struct episode *episode = &witness->episodes[i];
         uint64_t count = episode->after.count - episode->before.count;
@@ -204,39 +169,43 @@ static void compare(struct verdict *verdict) {
     }
 }
 
-/* Whoever was to begin anew when the writers stopped has to be on its way, so that its question can be put.
- */
+/* Whoever is about to begin anew has to have begun before its question can be put. */
 static void wait_created(struct witness *witness) {
     uint64_t limit = loop_now_ns() + (uint64_t)PATIENCE_S * SECOND_NS;
     size_t missing = 1;
     while (missing > 0 && loop_now_ns() < limit) {
         witness_turn(witness);
         missing = 0;
-        for (size_t i = 0; i < witness->watcher_count; i++)
-            missing +=
-                witness->watchers[i].created && witness->watchers[i].watch.state != WATCHER_CANCELING ? 0 : 1;
+        for (size_t i = 0; i < witness->watcher_count; i++) {
+            const struct witness_watcher *watcher = &witness->watchers[i];
+            missing += watcher->created && watcher->watch.state != WATCHER_CANCELING ? 0 : 1;
+        }
     }
 }
 
+/* A slow watcher may still learn that compaction has overtaken it: then it is asked about anew. */
+static void catch_up(struct witness *witness) {
+    uint64_t restarts;
+    do {
+        wait_created(witness);
+        restarts = witness->restarts;
+        ask_all(witness);
+        history_answer(witness->history);
+        wait_for_watchers(witness);
+    } while (witness->restarts != restarts);
+}
+
 void witness_verdict(struct witness *witness) {
-    struct verdict verdict = {
-        .witness = witness,
-        .connection = &witness->loop.connections[witness->loop.count - 1],
-    };
+    struct verdict verdict = {.witness = witness};
     witness->catching_up = true;
-    verdict.history = history_create(witness->churn, witness->options->writers, violate, &verdict);
-    wait_created(witness);
-    if (read_store(&verdict)) {
-        ask_all(&verdict);
-        if (read_history(&verdict)) {
-            wait_for_watchers(&verdict);
-            compare(&verdict);
-        }
+    if (read_store(&verdict) && read_history(&verdict)) {
+        history_end(witness->history, verdict.last);
+        history_compare_state(witness->history, buffer_bytes(&verdict.state));
+        catch_up(witness);
+        compare(witness);
     }
     printf("history revisions %" PRId64 " events %" PRIu64 "\n", verdict.last,
-           history_events(verdict.history));
+           history_events(witness->history));
     grpc_call_free(&verdict.read);
-    watch_stream_free(&verdict.stream);
     buffer_free(&verdict.state);
-    history_free(verdict.history);
 }
