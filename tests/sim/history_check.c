@@ -50,6 +50,14 @@ static uint16_t method_of(uint32_t number) {
     }
 }
 
+/* A physical compaction is answered when it is done, and by then there may be later revisions. */
+static bool right_revision(const struct operation *operation, uint64_t expected) {
+    struct compaction_request request;
+    bool later = operation->call.method == METHOD_COMPACT &&
+                 compaction_request_decode(buffer_bytes(&operation->body), &request) && request.physical;
+    return operation->revision == expected || (later && operation->revision > expected);
+}
+
 static void compare_answer(struct judge *judge, const struct operation *operation,
                            const struct outcome *expected) {
     struct buffer text = {0};
@@ -57,7 +65,7 @@ static void compare_answer(struct judge *judge, const struct operation *operatio
     if (operation->status == STATUS_OK)
         decoded = response_text(operation->call.method, buffer_bytes(&operation->answer), &text);
     bool same = decoded && operation->status == expected->status &&
-                (operation->status != STATUS_OK || operation->revision == expected->revision) &&
+                (operation->status != STATUS_OK || right_revision(operation, expected->revision)) &&
                 bytes_equal(buffer_bytes(&text), buffer_bytes(&expected->text));
     if (!same)
         world_fail(judge->world,

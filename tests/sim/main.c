@@ -45,6 +45,7 @@ static const struct plant plants[] = {
     {"wrong-previous", &tamper_plant_wrong_previous, "an event has the prev_kv of another"},
     {"early-answer", &tamper_plant_early_answer, "apply claims to have sent one revision more than it has"},
     {"lease-clock", &node_plant_clock, "apply's clock goes on where it is not: leases end early"},
+    {"overlooked-link", &node_plant_overlook, "maint overlooks links into history that is to be dropped"},
     {"half-revoke", &tamper_plant_half_revoke, "the keys of a lease go in two revisions"},
 };
 

@@ -122,8 +122,9 @@ struct disk *guarded_disk(struct model_disk *model);
 extern const struct daemon_kind raft_kind, apply_kind, proxy_kind, maint_kind;
 
 /* Planted bugs. */
-extern bool node_plant_no_sync; /* the log is written but not synced */
-extern bool node_plant_early;   /* a write counts as durable before it is written */
-extern bool node_plant_clock;   /* apply's clock does not begin anew with its process */
+extern bool node_plant_no_sync;  /* the log is written but not synced */
+extern bool node_plant_early;    /* a write counts as durable before it is written */
+extern bool node_plant_overlook; /* maint does not see everything in a checkpoint */
+extern bool node_plant_clock;    /* apply's clock does not begin anew with its process */
 
 #endif

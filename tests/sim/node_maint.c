@@ -10,10 +10,13 @@
 
 enum { WORK_LONGEST_US = 100000, ASK_ONE_IN = 10 };
 
+bool node_plant_overlook;
+
 /* --- checkpoints of the store model --- */
 
 struct sim_checkpoint {
     struct checkpoint head;
+    struct node *node;
     struct sim_store *store;
     char directory[MAINT_PATH];
 };
@@ -41,7 +44,7 @@ static struct checkpoint_cursor *open_cursor(struct checkpoint *base, struct byt
     return cursor;
 }
 
-static bool cursor_next(struct checkpoint_cursor *cursor, struct bytes *key, struct bytes *value) {
+static bool read_next(struct checkpoint_cursor *cursor, struct bytes *key, struct bytes *value) {
     struct sim_checkpoint *checkpoint = cursor->checkpoint;
     struct buffer found = {0};
     bool any =
@@ -54,6 +57,13 @@ static bool cursor_next(struct checkpoint_cursor *cursor, struct bytes *key, str
         *key = buffer_bytes(&cursor->key);
         *value = buffer_bytes(&cursor->value);
     }
+    return any;
+}
+
+static bool cursor_next(struct checkpoint_cursor *cursor, struct bytes *key, struct bytes *value) {
+    bool any = read_next(cursor, key, value);
+    while (any && node_plant_overlook && random_chance(&cursor->checkpoint->node->random, 9, 10))
+        any = read_next(cursor, key, value);
     return any;
 }
 
@@ -84,6 +94,7 @@ static struct checkpoint *open_checkpoint(void *context, const char *directory) 
     }
     struct sim_checkpoint *checkpoint = must_zalloc(sizeof *checkpoint);
     checkpoint->head.operations = &checkpoint_operations;
+    checkpoint->node = node;
     checkpoint->store = node->store;
     snprintf(checkpoint->directory, sizeof checkpoint->directory, "%s", directory);
     node->world->counts.checkpoints++;

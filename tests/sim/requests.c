@@ -218,6 +218,7 @@ void request_choose(struct operation *operation, struct random *random, const st
     } else if (dice < 60) {
         operation->call.method = METHOD_COMPACT;
         wire_put_uint64(&operation->body, 1, past_revision(random, hints, 20));
+        wire_put_bool(&operation->body, 2, random_chance(random, 1, 3));
     } else if (dice < 61) {
         choose_cluster(operation);
     } else {
