@@ -220,7 +220,8 @@ WATCH = {
     "prev_kv for a new key": _each_event(lambda event: event.prev_kv.SetInParent()),
     "prev_kv's revision": _each_event(lambda event: event.HasField("prev_kv") and
                                       _add("mod_revision")(event.prev_kv)),
-    "header revision of events": _when(lambda message: message.events, lambda message: _add("revision")(message.header)),
+    "header revision of events": _when(lambda message: message.events,
+                                       lambda message: _add("revision")(message.header)),
     "header revision of created": _when(_created, lambda message: _add("revision")(message.header)),
     "header revision of canceled": _when(_ended, lambda message: _add("revision")(message.header)),
     "id of created": _when(_created, _add("watch_id")),
