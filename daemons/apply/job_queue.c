@@ -68,11 +68,19 @@ bool job_memory_is_short(const struct reads *reads) {
     return reads->held >= HELD_LIMIT;
 }
 
+static void forget_list(struct reads *reads, struct apply_job *job) {
+    if (job->kind != JOB_LEASES)
+        return;
+    reads->lease_lists -= job->body.length;
+    buffer_free(&job->body);
+}
+
 static void unlink_job(struct reads *reads, struct apply_job *job) {
     struct apply_job **place = bucket_of(reads, job->id);
     while (*place != job)
         place = &(*place)->chain;
     *place = job->chain;
+    forget_list(reads, job);
     reads->held -= job->held;
     reads->job_count--;
 }
@@ -323,6 +331,7 @@ void reads_job_done(struct reads *reads, struct apply_job *job) {
         return;
     }
     reads->out--;
+    forget_list(reads, job);
     account(reads, job);
     job->state = JOB_RETURNED;
     list_append(&reads->returned, job);

@@ -66,14 +66,21 @@ static bool answer_time_to_live(struct reads *reads, const struct read *read,
     return true;
 }
 
+/* A list takes time and memory for every lease: no more of them at a time than answers may take. */
 static void answer_leases(struct reads *reads, const struct read *read) {
     struct buffer expiries = {0};
     struct buffer body = {0};
+    size_t bytes = reads->mvcc->leases.count * sizeof(struct lease_expiry);
+    if (reads->lease_lists > 0 && reads->lease_lists + bytes > reads->options.answer_bytes) {
+        reads_refuse(reads, read->id, STATUS_TOO_MANY_REQUESTS);
+        return;
+    }
     lessor_list(reads->options.lessor, &expiries);
     if (expiries.length > reads->options.inline_keys * sizeof(struct lease_expiry)) {
         struct apply_job *job = job_of_read(reads, read, JOB_LEASES);
         buffer_free(&job->body);
         job->body = expiries;
+        reads->lease_lists += expiries.length;
         job_make_ready(reads, job);
         return;
     }

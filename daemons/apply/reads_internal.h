@@ -68,8 +68,9 @@ struct reads {
     bool nudged;                            /* a NUDGE is under way */
     struct job_list returned;
     size_t job_count;
-    size_t held; /* bytes of answers that jobs hold */
-    size_t out;  /* jobs at work */
+    size_t held;        /* bytes of answers that jobs hold */
+    size_t lease_lists; /* of lists of leases that were collected and are to be sorted */
+    size_t out;         /* jobs at work */
     uint64_t now_us;
 };
 

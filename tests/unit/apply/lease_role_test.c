@@ -386,6 +386,54 @@ static void test_list_by_expiry(void **state) {
     assert_int_equal(ids[802], 100);
 }
 
+/* STATUS_OK: there is no result. */
+static uint16_t refusal_of(uint64_t request) {
+    const struct bus_result *result = result_of(request);
+    return result == NULL ? STATUS_OK : result->status;
+}
+
+/* Each list that is being made takes memory for every lease: a few at a time, the others are refused. */
+static void test_lists_are_bounded(void **state) {
+    (void)state;
+    enum { LEASES = 300, FIT = 3, ASKED = 5 };
+    static int64_t ids[LEASES];
+    uint64_t requests[ASKED];
+    teardown(NULL);
+    role_world_open(&world, NULL, &(struct apply_options){.answer_bytes = 16 * LEASES * FIT + 100});
+    connect_all();
+    for (int64_t id = 1; id <= LEASES; id++)
+        grant(id, 100);
+    world.hold_jobs = true;
+    for (unsigned i = 0; i < ASKED; i++)
+        requests[i] = ask_of(0, METHOD_LEASE_LEASES, 0, false);
+    for (unsigned i = 0; i < ASKED; i++) {
+        if (i < FIT)
+            assert_null(result_of(requests[i]));
+        else
+            assert_int_equal(refusal_of(requests[i]), STATUS_TOO_MANY_REQUESTS);
+    }
+    world.hold_jobs = false;
+    role_world_settle(&world);
+    for (unsigned i = 0; i < FIT; i++)
+        assert_int_equal(listed(requests[i], ids), LEASES);
+
+    /* What was given up before it ran counts no longer. */
+    world.hold_jobs = true;
+    for (unsigned i = 0; i < FIT; i++)
+        ask_of(0, METHOD_LEASE_LEASES, 0, false);
+    role_world_disconnect(&world, PEER_PROXY_0);
+    world.hold_jobs = false;
+    role_world_settle(&world);
+    role_world_connect(&world, PEER_PROXY_0);
+    world.hold_jobs = true;
+    for (unsigned i = 0; i < FIT; i++)
+        requests[i] = ask_of(0, METHOD_LEASE_LEASES, 0, false);
+    world.hold_jobs = false;
+    role_world_settle(&world);
+    for (unsigned i = 0; i < FIT; i++)
+        assert_int_equal(listed(requests[i], ids), LEASES);
+}
+
 static void test_malformed(void **state) {
     (void)state;
     lead();
@@ -413,6 +461,7 @@ int main(void) {
         CASE(test_keys_in_order),
         CASE(test_many_keys_are_a_job),
         CASE(test_list_by_expiry),
+        CASE(test_lists_are_bounded),
         CASE(test_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
