@@ -37,6 +37,7 @@ struct revision {
     size_t writer;
     uint32_t lowest, highest; /* keys */
     bool only_deletions;
+    size_t lease; /* not a writer's but this lease's, plus 1 */
 };
 
 /* A key as the events so far left it. */
@@ -68,8 +69,19 @@ static void violate(struct history *history, const char *what, int64_t seen, int
     history->violated(history->owner, what, seen, before);
 }
 
+/* Writers' keys, the pulse, and one for all keys of leases. */
 static size_t key_count(const struct history *history) {
-    return history->writers * CHURN_KEYS + 1; /* and the pulse */
+    return history->writers * CHURN_KEYS + 2;
+}
+
+static size_t lease_key(const struct history *history) {
+    return key_count(history) - 1;
+}
+
+static struct bytes key_text(const struct history *history, size_t key, uint8_t room[CHURN_KEY_ROOM]) {
+    if (key == lease_key(history))
+        return bytes_from_text(LESSEES_PREFIX "0");
+    return churn_key(history->writers, key / CHURN_KEYS, key % CHURN_KEYS, room);
 }
 
 struct history *history_create(struct churn *churn, size_t writers,
@@ -131,7 +143,7 @@ size_t history_class(struct history *history, const struct watch_create *create)
     history->classes[history->class_count].create = *create;
     uint8_t room[CHURN_KEY_ROOM];
     for (size_t key = 0; key < key_count(history); key++)
-        if (covers(create, churn_key(history->writers, key / CHURN_KEYS, key % CHURN_KEYS, room)))
+        if (covers(create, key_text(history, key, room)))
             append(&history->classes_of[key], history->class_count);
     return history->class_count++;
 }
@@ -210,6 +222,8 @@ uint64_t history_digest(const struct watch_event *event, bool previous) {
 /* Is it what somebody was promised? */
 static void check_promise(struct history *history, const struct revision *revision) {
     uint64_t promised;
+    if (revision->lease > 0)
+        return;
     if (churn_acknowledged(history->churn, revision->revision, &promised)) {
         if (promised != revision->digest)
             violate(history, "a revision holds something else than its writer was told; revision, writer",
@@ -288,12 +302,34 @@ static void keep(struct history *history, size_t key, const struct watch_event *
                                                                 .deleted = event->deleted};
 }
 
+/* Put once, all keys of one lease in one revision; deleted likewise. */
+static void lease_event(struct history *history, size_t lease, const struct watch_event *event) {
+    struct revision *revision = &history->current;
+    bool mixed = revision->lease > 0
+                     ? revision->lease != lease + 1 || revision->only_deletions != event->deleted
+                     : revision->digest != 0;
+    if (mixed)
+        violate(history, "a revision mixes a lease's keys with others; revision, lease", revision->revision,
+                (int64_t)lease);
+    revision->lease = lease + 1;
+    revision->only_deletions = event->deleted;
+    if (!event->deleted && (event->now.created != event->now.modified || event->now.version != 1))
+        violate(history, "a lease's key is not new; revision, lease", revision->revision, (int64_t)lease);
+    if (event->has_previous != event->deleted)
+        violate(history, "prev_kv of a lease's key; revision, lease", revision->revision, (int64_t)lease);
+    keep(history, lease_key(history), event);
+}
+
 void history_event(struct history *history, const struct watch_event *event) {
     size_t writer, number;
     struct revision *revision = &history->current;
     if (event->now.modified != revision->revision)
         begin_revision(history, event->now.modified);
-    if (!churn_key_parse(history->writers, event->now.key, &writer, &number)) {
+    if (lessees_key_parse(event->now.key, &number)) {
+        lease_event(history, number, event);
+        return;
+    }
+    if (revision->lease > 0 || !churn_key_parse(history->writers, event->now.key, &writer, &number)) {
         violate(history, "an event of a key nobody has; revision", event->now.modified, 0);
         return;
     }

@@ -6,6 +6,8 @@
  * those of a write whose outcome nobody knew, once; create_revision, version and prev_kv of each event follow
  * from the events before it; at the end every key stands where its last event left it.
  *
+ * Keys of leases (lessees.h) are checked there; here a revision must not mix them with others.
+ *
  * Watchers are grouped into *classes* by what they ask for. A question is the digest of a class's events
  * below some revision. Events are kept as digests (32 bytes each), so that all questions are answered in one
  * pass over them.
@@ -15,6 +17,7 @@
 
 #include "ops/load/churn.h"
 #include "ops/load/digest.h"
+#include "ops/load/lessees.h"
 
 struct history_answer {
     uint64_t total, count; /* digest_total and number of the events */

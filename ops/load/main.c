@@ -60,7 +60,8 @@ static const char usage[] =
     "  --no-progress       it asks for no progress answers\n"
     "  --compact-every-ms T  it compacts the history that often (0: never), all but --compact-keep\n"
     "                      revisions (10000)\n"
-    "  --plant FAULT       it makes one mistake: drop, double, alter or promise (ops/load/witness.h)\n"
+    "  --lessees L         holders of leases (50)\n"
+    "  --plant FAULT       it makes one mistake: drop, double, alter, promise or lease (ops/load/witness.h)\n"
     "  --writers W         (64)    --readers R  (8)\n"
     "  --pause-us P        of a client between two requests (0)\n"
     "  --timeout-ms T      give a request up after so long (10000)\n";
@@ -77,6 +78,7 @@ static struct command {
     struct expiry_options expiry;
     bool witness, no_progress;
     const char *plant_name;
+    size_t lessees;
     uint64_t seed, compact_every_us, compact_keep;
     const char *endpoint_list, *workload_name;
     double reads;
@@ -92,6 +94,7 @@ static struct command {
     .fanout = {.watchers = 1000, .watch_connections = 100, .watch_streams = 1},
     .expiry = {.keys_each = 10, .spread_s = 10, .prefix = "/lease/"},
     .compact_keep = 10000,
+    .lessees = 50,
     .workload_name = "put",
     .reads = 0.8,
 };
@@ -137,6 +140,7 @@ static const struct setting {
     {"no-progress", FLAG, &command.no_progress},
     {"compact-every-ms", MILLISECONDS, &command.compact_every_us},
     {"compact-keep", COUNT, &command.compact_keep},
+    {"lessees", SIZE, &command.lessees},
     {"plant", TEXT, &command.plant_name},
     {"tagged", TEXT, &command.tagged.log_path},
     {"writers", SIZE, &command.tagged.writers},
@@ -296,7 +300,7 @@ static int expire(void) {
 }
 
 static enum witness_plant plant_of(const char *name) {
-    static const char *const names[] = {"nothing", "drop", "double", "alter", "promise"};
+    static const char *const names[] = {"nothing", "drop", "double", "alter", "promise", "lease"};
     if (name == NULL)
         return PLANT_NOTHING;
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -317,10 +321,11 @@ static int witness(void) {
         .timeout_us = command.tagged.timeout_us,
         .compact_every_us = command.compact_every_us,
         .compact_keep = command.compact_keep,
+        .lessees = command.lessees,
     };
     options.plant = plant_of(command.plant_name);
-    if (options.watchers < 20 || options.writers == 0)
-        refuse("--witness", "needs 20 watchers and a writer");
+    if (options.watchers < 20 || options.writers == 0 || options.lessees == 0)
+        refuse("--witness", "needs 20 watchers, a writer and a lessee");
     return witness_run(&options) == 0 ? 0 : 1;
 }
 

@@ -64,6 +64,7 @@ static void note_recovery(struct witness_stream *stream) {
 static void begin_mark(struct witness *witness, const char *mark) {
     snprintf(witness->mark, sizeof witness->mark, "%.63s", mark);
     witness->mark_ns = loop_now_ns();
+    lessees_disturbed(witness->lessees, witness->mark_ns);
     witness->mark_revision = 0;
     witness->first_recovered_ns = 0;
     witness->unrecovered = 0;
@@ -82,7 +83,7 @@ static void on_pulsed(void *owner, uint64_t started_ns, int64_t revision) {
         note_recovery(&witness->streams[i]);
 }
 
-static void on_churn_violated(void *owner, const char *what, int64_t seen, int64_t before) {
+static void on_world_violated(void *owner, const char *what, int64_t seen, int64_t before) {
     witness_violation((struct witness *)owner, -1, what, seen, before);
 }
 
@@ -249,6 +250,7 @@ void witness_turn(struct witness *witness) {
     for (size_t i = 0; i < witness->stream_count; i++)
         run_stream(&witness->streams[i], now);
     churn_run(witness->churn, now, !witness->stopping);
+    lessees_run(witness->lessees, now, !witness->stopping);
     witness_recorder_turn(witness, now);
     if (!witness->stopping)
         disturb(witness, now);
@@ -256,26 +258,33 @@ void witness_turn(struct witness *witness) {
         commands_read(&witness->commands, on_line, witness);
 }
 
+/* Until nothing more will change: writes are answered, leases have ended. */
 static void run(struct witness *witness) {
     uint64_t limit = 0;
     for (;;) {
         if (witness->stopping && limit == 0)
-            limit = loop_now_ns() + 2 * witness->options->timeout_us * 1000;
-        if (witness->stopping && (churn_idle(witness->churn) || loop_now_ns() > limit))
+            limit = loop_now_ns() + 3 * witness->options->timeout_us * 1000;
+        size_t leases = lessees_alive(witness->lessees);
+        if (witness->stopping && ((churn_idle(witness->churn) && leases == 0) || loop_now_ns() > limit)) {
+            if (leases > 0)
+                witness_violation(witness, -1, "leases have not ended; number", (int64_t)leases, 0);
             return;
+        }
         witness_turn(witness);
     }
 }
 
 static void report(const struct witness *witness) {
     const struct churn_totals *churn = churn_totals(witness->churn);
+    const struct lessees_totals *leases = lessees_totals(witness->lessees);
     printf("total acknowledged %" PRIu64 " unknown %" PRIu64 " explained %" PRIu64 " revision %" PRId64
            " watchers %zu episodes %zu events %" PRIu64 " resumed %" PRIu64 " restarts %" PRIu64
-           " progress %" PRIu64 " compactions %" PRIu64 " overtaken %" PRIu64 " violations %ld\n",
+           " progress %" PRIu64 " compactions %" PRIu64 " overtaken %" PRIu64 " leases %" PRIu64
+           " renewals %" PRIu64 " expired %" PRIu64 " revoked %" PRIu64 " violations %ld\n",
            churn->acknowledged, churn->unknown, churn->explained, churn->revision, witness->watcher_count,
            witness->episode_count + witness->watcher_count, witness->events, witness->resumed,
            witness->restarts, witness->progress_answers, witness->recorder.compactions, witness->compacted,
-           witness->violations);
+           leases->granted, leases->renewed, leases->expired, leases->revoked, witness->violations);
 }
 
 static void set_up(struct witness *witness) {
@@ -283,8 +292,8 @@ static void set_up(struct witness *witness) {
     witness->random = digest_mix(options->seed, 0x5EED) | 1;
     witness_count_connections(witness);
     size_t watching = witness->fast_connections + witness->slow_connections;
-    loop_create(&witness->loop, watching + witness->writer_connections + 1, options->endpoints,
-                options->endpoint_count);
+    loop_create(&witness->loop, watching + witness->writer_connections + witness->lessee_connections + 1,
+                options->endpoints, options->endpoint_count);
     witness_cast(witness);
     for (size_t i = 0; i < witness->stream_count; i++) {
         struct watch_stream *stream = &witness->streams[i].watch;
@@ -302,9 +311,19 @@ static void set_up(struct witness *witness) {
                                   .timeout_us = options->timeout_us,
                                   .forget_at = options->plant == PLANT_PROMISE ? PLANT_AT : 0,
                                   .pulsed = on_pulsed,
-                                  .violated = on_churn_violated,
+                                  .violated = on_world_violated,
                                   .owner = witness};
     witness->churn = churn_create(&churn, &witness->loop.connections[watching], witness->writer_connections);
+    struct lessees_options lessees = {.holders = options->lessees,
+                                      .seed = options->seed,
+                                      .timeout_us = options->timeout_us,
+                                      .compacting = options->compact_every_us > 0,
+                                      .misremember = options->plant == PLANT_LEASE,
+                                      .violated = on_world_violated,
+                                      .owner = witness};
+    witness->lessees =
+        lessees_create(&lessees, &witness->loop.connections[watching + witness->writer_connections],
+                       witness->lessee_connections);
     witness_recorder_create(witness);
     commands_watch(&witness->commands, witness->loop.epoll);
     loop_open_all(&witness->loop);
@@ -316,6 +335,7 @@ static void tear_down(struct witness *witness) {
         watch_stream_free(&witness->streams[i].watch);
     witness_recorder_free(witness);
     churn_free(witness->churn);
+    lessees_free(witness->lessees);
     free(witness->streams);
     free(witness->watchers);
     free(witness->episodes);

@@ -23,16 +23,17 @@
 /* Does one thing wrong, to see that the comparison finds it. */
 enum witness_plant {
     PLANT_NOTHING,
-    PLANT_DROP,   /* a watcher overlooks an event */
-    PLANT_DOUBLE, /* sees one twice */
-    PLANT_ALTER,  /* sees another version */
-    PLANT_PROMISE /* a writer remembers another write than it was promised */
+    PLANT_DROP,    /* a watcher overlooks an event */
+    PLANT_DOUBLE,  /* sees one twice */
+    PLANT_ALTER,   /* sees another version */
+    PLANT_PROMISE, /* a writer remembers another write than it was promised */
+    PLANT_LEASE    /* a holder takes its lease for renewed */
 };
 
 struct witness_options {
     const struct grpc_endpoint *endpoints;
     size_t endpoint_count;
-    size_t watchers, writers;
+    size_t watchers, writers, lessees;
     double rate;      /* writes a second */
     uint64_t seed;    /* of what is written and watched; not of when it happens */
     bool no_progress; /* ask for no progress answers (etcd before 3.4.25 gives them too early) */

@@ -131,4 +131,5 @@ void witness_count_connections(struct witness *witness) {
     witness->fast_connections =
         connections - witness->slow_connections > 0 ? connections - witness->slow_connections : 1;
     witness->writer_connections = (witness->options->writers + 3) / 4;
+    witness->lessee_connections = 1 + (witness->options->lessees + 9) / 10;
 }

@@ -7,6 +7,7 @@
 #include "ops/load/commands.h"
 #include "ops/load/digest.h"
 #include "ops/load/history.h"
+#include "ops/load/lessees.h"
 #include "ops/load/watch_stream.h"
 #include "ops/load/witness.h"
 
@@ -54,10 +55,11 @@ struct recorder {
 
 struct witness {
     const struct witness_options *options;
-    struct loop loop; /* first the watchers' connections, then the writers', then one for the end */
-    size_t fast_connections, slow_connections, writer_connections;
+    struct loop loop; /* the watchers' connections, the writers', the lessees', and the recorder's */
+    size_t fast_connections, slow_connections, writer_connections, lessee_connections;
     struct commands commands;
     struct churn *churn;
+    struct lessees *lessees;
     struct history *history;
     struct recorder recorder;
     struct witness_stream *streams;

@@ -57,8 +57,8 @@ class Campaign:
             time.sleep(0.002)
 
 
-def table(times, limits):
-    """Prints recovery times; returns the sentences about medians above their limit.
+def table(times, limits, judged_from=1):
+    """Prints recovery times; returns the sentences about medians, of so many rounds or more, above their limit.
 
     times: {(target, class): [seconds, ...]}, limits: {target: {class: seconds}}.
     """
@@ -73,7 +73,7 @@ def table(times, limits):
             shown = "-" if limit is None else f"< {limit:g} s"
             verdict = "" if limit is None else "ok" if worst < limit else "median ok" if median < limit else "SLOW"
             print(f"{target:12} {kind:14} {len(seconds):6} {median:8.3f}s {worst:8.3f}s {shown:>8} {verdict}")
-            if limit is not None and median >= limit:
+            if limit is not None and median >= limit and len(seconds) >= judged_from:
                 slow.append(f"{kind} after kill of {target}: median {median:.3f} s")
     return slow
 
