@@ -82,9 +82,16 @@ struct operation *clients_probe_write(struct clients *clients, unsigned slot) {
     return operation;
 }
 
-struct operation *clients_probe_read(struct clients *clients, unsigned slot) {
+struct operation *clients_probe_read(struct clients *clients, unsigned slot, uint64_t revision) {
     struct operation *operation = asker_operation(&clients->asker, CLIENTS_MOST, slot, NULL, NULL);
-    request_read_all(operation);
+    request_read_all(operation, revision);
+    asker_ask(&clients->asker, operation);
+    return operation;
+}
+
+struct operation *clients_probe_compact(struct clients *clients, unsigned slot, uint64_t revision) {
+    struct operation *operation = asker_operation(&clients->asker, CLIENTS_MOST, slot, NULL, NULL);
+    request_compact(operation, revision);
     asker_ask(&clients->asker, operation);
     return operation;
 }

@@ -17,9 +17,12 @@ void clients_start(struct clients *clients);
 /* No new requests from now on. */
 void clients_stop(struct clients *clients);
 void clients_proxy_died(struct clients *clients, unsigned slot);
-/* One put and one read of everything through this proxy, outside the clients' own rhythm. */
+/* A put and a read of everything through this proxy, outside the clients' own rhythm. */
 struct operation *clients_probe_write(struct clients *clients, unsigned slot);
-struct operation *clients_probe_read(struct clients *clients, unsigned slot);
+/* revision 0: the present one. */
+struct operation *clients_probe_read(struct clients *clients, unsigned slot, uint64_t revision);
+/* Compacts up to the revision, and waits until what is below is gone. */
+struct operation *clients_probe_compact(struct clients *clients, unsigned slot, uint64_t revision);
 
 /* Planted bug: some writes are handed to the proxy twice. */
 extern bool clients_plant_twice;

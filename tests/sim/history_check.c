@@ -50,7 +50,8 @@ static uint16_t method_of(uint32_t number) {
     }
 }
 
-/* A physical compaction is answered when it is done, and by then there may be later revisions. */
+/* A physical compaction is answered when it is done, and by then there may be later revisions (check_write).
+ */
 static bool right_revision(const struct operation *operation, uint64_t expected) {
     struct compaction_request request;
     bool later = operation->call.method == METHOD_COMPACT &&
@@ -189,6 +190,8 @@ static void check_write(struct judge *judge, const struct operation *operation) 
     if (!is_open(operation) && operation->index == 0 && !is_refusal(operation->status))
         world_fail(judge->world, "%s is not in the log: an answered write is lost",
                    operation_text(operation));
+    if (operation->status == STATUS_OK && operation->revision > judge_revision(judge, operation->durable))
+        world_fail(judge->world, "%s: its revision was not durable", operation_text(operation));
 }
 
 /* The revision that a Range names; 0: none, or it is a transaction. */

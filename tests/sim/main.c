@@ -46,6 +46,7 @@ static const struct plant plants[] = {
     {"early-answer", &tamper_plant_early_answer, "apply claims to have sent one revision more than it has"},
     {"lease-clock", &node_plant_clock, "apply's clock goes on where it is not: leases end early"},
     {"overlooked-link", &node_plant_overlook, "maint overlooks links into history that is to be dropped"},
+    {"early-drop", &sim_store_plant_early_drop, "a compaction drops the log before what it keeps is flushed"},
     {"half-revoke", &tamper_plant_half_revoke, "the keys of a lease go in two revisions"},
 };
 

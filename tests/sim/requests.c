@@ -235,10 +235,19 @@ void request_put(struct operation *operation, const char *key) {
     request_tag(operation);
 }
 
-void request_read_all(struct operation *operation) {
+void request_compact(struct operation *operation, uint64_t revision) {
+    operation->call.route = PROXY_WRITE;
+    operation->call.method = METHOD_COMPACT;
+    wire_put_uint64(&operation->body, 1, revision);
+    wire_put_bool(&operation->body, 2, true);
+    request_tag(operation);
+}
+
+void request_read_all(struct operation *operation, uint64_t revision) {
     operation->call.route = PROXY_LINEARIZABLE_READ;
     operation->call.method = METHOD_RANGE;
     wire_put_bytes(&operation->body, 1, bytes_of("\0", 1));
     wire_put_bytes(&operation->body, 2, bytes_of("\0", 1));
+    wire_put_uint64(&operation->body, 4, revision);
     request_tag(operation);
 }

@@ -16,6 +16,9 @@ void request_tag(struct operation *operation);
 /* Fills route, method and body of the operation. */
 void request_choose(struct operation *operation, struct random *random, const struct request_hints *hints);
 void request_put(struct operation *operation, const char *key);
-void request_read_all(struct operation *operation);
+/* Answered when it is done physically too. */
+void request_compact(struct operation *operation, uint64_t revision);
+/* revision 0: the present one. */
+void request_read_all(struct operation *operation, uint64_t revision);
 
 #endif

@@ -23,8 +23,10 @@ enum {
     SETTLE_US = 2500000,    /* after the last fault until the node must be well */
     PROBE_US = 2000000,     /* within which a well node answers */
     CALLS_END_US = 8000000, /* the server's own limit, and a bit */
+    COMPACTED_US = 5000000, /* a compaction that breaks off is tried again after seconds */
     EXPIRED_US = 4000000,   /* a short TTL, an election timeout, and a bit */
     LIST_EVERY_US = 200000,
+    PAST_PROBES = 8,
     WATCHED_US = 1500000, /* within which all watchers of a well node have everything */
 };
 
@@ -90,20 +92,35 @@ static void run_until_answered(struct world *world, const struct history *histor
         continue;
 }
 
-/* The node must be well: every proxy takes a write and reads it back. */
-static void probe(struct world *world, struct clients *clients, const struct history *history) {
+/* The node must be well: every proxy takes a write and reads it back. Returns the last revision. */
+static uint64_t probe(struct world *world, struct clients *clients, const struct history *history) {
     struct operation *probes[2 * NODE_PROXIES];
+    uint64_t revision = 0;
     for (unsigned slot = 0; slot < NODE_PROXIES; slot++)
         probes[slot] = clients_probe_write(clients, slot);
     run_until_answered(world, history, PROBE_US);
     for (unsigned slot = 0; slot < NODE_PROXIES; slot++)
-        probes[NODE_PROXIES + slot] = clients_probe_read(clients, slot);
+        probes[NODE_PROXIES + slot] = clients_probe_read(clients, slot, 0);
     run_until_answered(world, history, PROBE_US);
     for (unsigned i = 0; i < 2 * NODE_PROXIES; i++) {
         if (probes[i]->end != OPERATION_ANSWERED || probes[i]->status != STATUS_OK)
             world_fail(world, "after the faults, no success within %d ms: %s", PROBE_US / 1000,
                        operation_text(probes[i]));
+        else if (probes[i]->revision > revision)
+            revision = probes[i]->revision;
     }
+    return revision;
+}
+
+/* Everything at some revisions of the past, which compactions may have passed or not. */
+static void probe_past(struct world *world, struct clients *clients, const struct history *history,
+                       uint64_t revision, struct random *random) {
+    uint64_t at = revision;
+    for (unsigned i = 0; i < PAST_PROBES && at > 1; i++) {
+        at -= 1 + random_below(random, at / 4);
+        (void)clients_probe_read(clients, i % NODE_PROXIES, at);
+    }
+    run_until_answered(world, history, PROBE_US);
 }
 
 /* A write whose answer was lost waits for its deadline; a read is asked again. */
@@ -114,6 +131,17 @@ static void check_no_read_hangs(struct world *world, const struct history *histo
             world_fail(world, "%d ms after the faults, a read hangs: %s", SETTLE_US / 1000,
                        operation_text(operation));
     }
+}
+
+/* A compaction must come to its end. (Not in every run: it takes long, in simulated time.) */
+static void finish_compaction(struct world *world, struct clients *clients, const struct history *history,
+                              uint64_t revision) {
+    struct operation *compact = clients_probe_compact(clients, 0, revision);
+    run_until_answered(world, history, COMPACTED_US);
+    bool done = compact->status == STATUS_OK || compact->status == STATUS_COMPACTED;
+    if (compact->end != OPERATION_ANSWERED || !done)
+        world_fail(world, "after the faults, no compaction within %d ms: %s", COMPACTED_US / 1000,
+                   operation_text(compact));
 }
 
 /* Nobody keeps a lease alive any more: the short ones must end. */
@@ -133,17 +161,18 @@ static void finish_leases(struct world *world, struct lease_holders *holders, co
         world_fail(world, "%d ms after the faults, %zu leases have not expired", EXPIRED_US / 1000, left);
 }
 
-/* Every watcher must come to have everything, which progress up to the last revision confirms. */
-static void finish_watches(struct world *world, struct subscribers *subscribers) {
-    subscribers_ask_progress(subscribers);
+/* Every watcher must come to have everything. */
+static void finish_watches(struct world *world, struct subscribers *subscribers, uint64_t revision) {
     uint64_t until_us = world->now_us + WATCHED_US;
-    while (subscribers_busy(subscribers) && world_step(world, until_us))
+    bool all = false;
+    while (!(all = subscribers_have_everything(subscribers, revision)) && world_step(world, until_us))
         continue;
-    if (subscribers_busy(subscribers))
-        world_fail(world, "%d ms after the last write, a watcher still waits", WATCHED_US / 1000);
+    if (!all)
+        world_fail(world, "%d ms after revision %" PRIu64 ", a watcher has not heard of it",
+                   WATCHED_US / 1000, revision);
 }
 
-static void quiet_phase(struct world *world, struct node *node, struct users *users) {
+static void quiet_phase(struct world *world, struct node *node, struct users *users, struct random *random) {
     const struct history *history = &users->history;
     world->quiescent = true;
     for (unsigned i = 0; i < NODE_DAEMONS; i++)
@@ -161,8 +190,11 @@ static void quiet_phase(struct world *world, struct node *node, struct users *us
     if (history->pending > 0)
         world_fail(world, "%zu calls never ended", history->pending);
     finish_leases(world, users->holders, history);
-    probe(world, users->clients, history);
-    finish_watches(world, users->subscribers);
+    uint64_t revision = probe(world, users->clients, history);
+    probe_past(world, users->clients, history, revision, random);
+    if (world->seed % 3 == 0)
+        finish_compaction(world, users->clients, history, revision);
+    finish_watches(world, users->subscribers, revision);
 }
 
 /* What raft has not begun to write (a proposal of its own or of apply's) is no part of the log yet. */
@@ -204,7 +236,7 @@ void run_seed(uint64_t seed, const struct run_options *options, struct run_resul
     world_after(&world, faults.gap_us, inject, &faults, 0);
     run_until(&world, world.now_us + random_delay(&faults.random, FAULTS_SHORTEST_US, FAULTS_LONGEST_US));
     faults.stopped = true;
-    quiet_phase(&world, node, &users);
+    quiet_phase(&world, node, &users, &faults.random);
     if (!world.failed)
         judge_run(&users, &node->log, node_last_index(node));
 

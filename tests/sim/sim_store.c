@@ -10,6 +10,7 @@
 enum {
     LEVELS = 12,
     FLUSH_LONGEST_US = 300000,
+    FLUSH_SLOW_US = 10000000, /* with a bug that needs it */
     DROP_LONGEST_US = 500000,
     DROP_ROUNDS = 3,
 };
@@ -72,7 +73,7 @@ struct store_batch {
     struct arena arena;
 };
 
-bool sim_store_plant_split, sim_store_plant_stale, sim_store_plant_forget;
+bool sim_store_plant_split, sim_store_plant_stale, sim_store_plant_forget, sim_store_plant_early_drop;
 
 static struct sim_store *of(struct store *store) {
     return (struct sim_store *)(void *)store;
@@ -182,7 +183,8 @@ static void sim_release(struct store_value *value) {
 }
 
 static bool sim_durable_get(struct store *base, struct bytes key, struct store_value *value) {
-    return lend(visible_node(of(base), key, of(base)->durable), value);
+    bool pretend = sim_store_plant_early_drop && bytes_equal(key, bytes_from_text("mphysical"));
+    return lend(visible_node(of(base), key, pretend ? of(base)->sequence : of(base)->durable), value);
 }
 
 static struct store_snapshot *sim_snapshot(struct store *base) {
@@ -350,7 +352,8 @@ static bool begin_flush(struct sim_store *store) {
     store->flushing = store->sequence;
     if (sim_store_plant_split && store->cut > store->durable)
         store->flushing = store->cut;
-    world_after(store->world, random_delay(store->random, 100, FLUSH_LONGEST_US), flush_finishes, store,
+    uint64_t longest_us = sim_store_plant_early_drop ? FLUSH_SLOW_US : FLUSH_LONGEST_US;
+    world_after(store->world, random_delay(store->random, 100, longest_us), flush_finishes, store,
                 store->generation);
     return true;
 }
@@ -382,7 +385,8 @@ static void sim_write(struct store *base, struct store_batch *batch) {
 
 static int sim_checkpoint(struct store *base, const char *directory, struct bytes key, struct buffer *value) {
     struct sim_store *store = of(base);
-    if (!process_boundary(store->owner) || random_chance(store->random, 1, 10))
+    bool full = !store->world->quiescent && random_chance(store->random, 1, 10);
+    if (!process_boundary(store->owner) || full)
         return -ENOSPC;
     struct checkpoint *checkpoint = must_alloc(sizeof *checkpoint);
     *checkpoint = (struct checkpoint){

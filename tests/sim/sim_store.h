@@ -34,6 +34,8 @@ bool sim_store_remove_checkpoint(struct sim_store *store, const char *directory)
 extern bool sim_store_plant_split;
 /* Planted bug: a snapshot may be of the state before the last batch. */
 extern bool sim_store_plant_stale;
+/* Planted bug: what apply waits for before it lets go of the log counts as flushed at once. */
+extern bool sim_store_plant_early_drop;
 /* Planted bug: a crash may take the store behind its last flush. */
 extern bool sim_store_plant_forget;
 

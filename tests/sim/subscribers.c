@@ -450,39 +450,53 @@ static bool has_watches(const struct watch_session *session) {
     return false;
 }
 
-/* Progress waits for watches that start in the future. */
-static void finish_body(void *context, uint64_t argument) {
+static bool is_in_the_future(const struct subscription *subscription, uint64_t revision) {
+    return subscription->state == SUBSCRIPTION_LIVE && subscription->start > (int64_t)revision + 1;
+}
+
+/* Progress waits for watches that start in the future: they are left. */
+static void finish_body(void *context, uint64_t revision) {
     struct subscriber *subscriber = context;
     struct watch_session *session = subscriber->session;
-    int64_t present = (int64_t)subscriber->subscribers->seen;
     for (size_t i = 0; i < session->count; i++) {
-        const struct subscription *subscription = session->subscriptions[i];
-        if (subscription->state == SUBSCRIPTION_LIVE && subscription->start > present + 1)
-            watch_session_cancel(session, subscription->id);
+        if (is_in_the_future(session->subscriptions[i], revision))
+            watch_session_cancel(session, session->subscriptions[i]->id);
     }
-    if (has_watches(session))
-        progress_body(context, argument);
+    if (has_watches(session) && !watch_session_awaits_progress(session))
+        watch_session_ask_progress(session);
 }
 
-void subscribers_ask_progress(struct subscribers *subscribers) {
-    for (unsigned i = 0; i < subscribers->count; i++) {
-        if (is_open(&subscribers->list[i]))
-            in_proxy(&subscribers->list[i], finish_body, &subscribers->list[i]);
-    }
+static bool was_told_of(const struct watch_session *session, uint64_t revision) {
+    return session->progress != NULL && session->progress->revision >= revision;
 }
 
-static bool awaits_progress(const struct watch_session *session) {
-    return watch_session_awaits_progress(session) && has_watches(session);
-}
-
-bool subscribers_busy(const struct subscribers *subscribers) {
-    for (unsigned i = 0; i < subscribers->count; i++) {
-        const struct watch_session *session = subscribers->list[i].session;
-        if (!is_open(&subscribers->list[i]) || session->answered < session->count ||
-            awaits_progress(session) || session->taken < session->commits)
+static bool has_something_to_ask(const struct watch_session *session, uint64_t revision) {
+    for (size_t i = 0; i < session->count; i++) {
+        if (is_in_the_future(session->subscriptions[i], revision))
             return true;
     }
-    return false;
+    return !watch_session_awaits_progress(session) && !was_told_of(session, revision);
+}
+
+static bool has_everything(const struct subscriber *subscriber, uint64_t revision) {
+    const struct watch_session *session = subscriber->session;
+    if (!is_open(subscriber) || session->answered < session->count || session->taken < session->commits)
+        return false;
+    return !has_watches(session) || was_told_of(session, revision);
+}
+
+bool subscribers_have_everything(struct subscribers *subscribers, uint64_t revision) {
+    bool all = true;
+    for (unsigned i = 0; i < subscribers->count; i++) {
+        struct subscriber *subscriber = &subscribers->list[i];
+        if (has_everything(subscriber, revision))
+            continue;
+        all = false;
+        if (is_open(subscriber) && has_something_to_ask(subscriber->session, revision))
+            process_run(&subscribers->node->daemons[subscriber->slot].process, finish_body, subscriber,
+                        revision);
+    }
+    return all;
 }
 
 void subscribers_check(const struct subscribers *subscribers, const struct judge *judge) {

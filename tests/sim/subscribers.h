@@ -21,10 +21,8 @@ void subscribers_start(struct subscribers *subscribers);
 void subscribers_proxy_died(struct subscribers *subscribers, unsigned slot);
 /* Nothing new is asked for from now on; streams that end are still opened anew, and all are quick. */
 void subscribers_stop(struct subscribers *subscribers);
-/* Every stream asks for progress. */
-void subscribers_ask_progress(struct subscribers *subscribers);
-/* Some stream is not open, waits for an answer, or has something to take. */
-bool subscribers_busy(const struct subscribers *subscribers);
+/* Whether progress up to the revision has been told to every stream; those that it was not ask for it. */
+bool subscribers_have_everything(struct subscribers *subscribers, uint64_t revision);
 
 /* Compares all that watchers were told with the log (watch_check.h). The history must have been checked. */
 void subscribers_check(const struct subscribers *subscribers, const struct judge *judge);

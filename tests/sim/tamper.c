@@ -5,7 +5,13 @@
 #include "common/request.h"
 #include "common/wire.h"
 
-enum { GAP_ONE_IN = 20, LOST_RANGE_ONE_IN = 10, WRONG_PREVIOUS_ONE_IN = 10, EARLY_ANSWER_ONE_IN = 10 };
+enum {
+    GAP_ONE_IN = 20,
+    LOST_RANGE_ONE_IN = 10,
+    WRONG_PREVIOUS_ONE_IN = 10,
+    EARLY_ANSWER_ONE_IN = 10,
+    LOST_SURVIVOR_ONE_IN = 3
+};
 
 bool tamper_plant_late_history, tamper_plant_hidden_gap, tamper_plant_wrong_previous, tamper_plant_lost_range,
     tamper_plant_early_answer, tamper_plant_half_revoke;
