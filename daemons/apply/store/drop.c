@@ -12,8 +12,8 @@
 enum {
     NUMBER_LENGTH = 8,
     BOUND_LENGTH = 1 + NUMBER_LENGTH,
-    GARBAGE_BYTES = 16 << 20, /* less than that is not worth a merge */
-    GARBAGE_SHARE = 4,        /* nor is less than one part in so many of all */
+    GARBAGE_BYTES = 4 << 20, /* less than that is not worth a merge */
+    GARBAGE_SHARE = 4,       /* nor is less than one part in so many of all */
 };
 
 struct drop {
