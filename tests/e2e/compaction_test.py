@@ -191,6 +191,7 @@ def main():
         passed += 1
         node.stop()
         node.start()
+        history.server = api.Server(node.endpoint)  # the old channel may still wait before it connects again
         history.check_reads()
         print("ok: started again")
         passed += 1
